@@ -1,0 +1,1 @@
+"""Warren's reference Celery project: example tasks and the ledger."""
