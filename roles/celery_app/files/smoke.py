@@ -15,6 +15,7 @@ import uuid
 from queue import Empty
 
 from celery.app.utils import find_app
+from kombu import Exchange, Queue
 
 
 def main() -> int:
@@ -23,28 +24,26 @@ def main() -> int:
     accumulate = app.tasks["celery.accumulate"]
     waiting = set(queues)
     with app.connection_for_write() as connection:
-        reply_queue = f"warren-smoke.{uuid.uuid4()}"
-        replies = connection.SimpleQueue(
-            reply_queue,
-            no_ack=True,
-            queue_opts={"durable": False, "auto_delete": True, "expires": seconds + 60},
-            exchange_opts={"name": "", "type": "direct"},
+        name = f"warren-smoke.{uuid.uuid4()}"
+        # Both are deleted with this connection, or by the broker if they are never used.
+        exchange = Exchange(name, "direct", durable=False, auto_delete=True)
+        receipts = connection.SimpleQueue(
+            Queue(name, exchange, routing_key=name, durable=False, auto_delete=True, expires=seconds + 60), no_ack=True
         )
         sent_at = time.monotonic()
         for queue in queues:
-            # The callback goes to the default exchange, which delivers to the queue that the routing key names.
-            receipt = accumulate.s().set(exchange="", routing_key=reply_queue)
+            receipt = accumulate.s().set(exchange=name, routing_key=name)
             accumulate.apply_async((queue,), queue=queue, link=receipt, expires=seconds)
         while waiting and (left := sent_at + seconds - time.monotonic()) > 0:
             try:
-                message = replies.get(timeout=left)
+                message = receipts.get(timeout=left)
             except Empty:
                 break
             # The callback's arguments are what the task returned: the tuple of its own arguments.
             (queue,) = message.payload[0][0]
             waiting.discard(queue)
             print(f"{queue}: done after {time.monotonic() - sent_at:.2f} s")
-        replies.close()
+        receipts.close()
     for queue in sorted(waiting):
         print(f"{queue}: no worker did a task within {seconds:.0f} s; look at `supervisorctl status` on the workers", file=sys.stderr)
     return 1 if waiting else 0
