@@ -1,0 +1,184 @@
+"""One testinfra suite for every scenario, and for production: give it an inventory with `--ansible-inventory`.
+
+Tests ask for hosts by kind (`broker`, `balancer`, `worker`, `publisher`, `member` for any) and run once for each host of
+that kind. What a host should be is asked of Ansible, not typed again: `member.expect("rabbitmq_vhost")`.
+Tests that break or change something are marked `disruptive`; `-m "not disruptive"` leaves them out.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+import re
+import shlex
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+import yaml
+from testinfra.host import Host
+from testinfra.utils.ansible_runner import AnsibleRunner
+
+PROJECT = Path(__file__).resolve().parents[2]
+GROUP_OF_KIND = {
+    "member": "all",
+    "broker": "rabbitmq",
+    "balancer": "haproxy",
+    "worker": "celery_workers",
+    "publisher": "celery_publishers",
+}
+RUN_SECONDS = 540
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """A host of the cluster: its name and address in the inventory, and testinfra's connection to it."""
+
+    name: str
+    address: str
+    host: Host
+    expected: dict
+
+    def expect(self, variable):
+        """The value that Ansible gives to `variable` on this host, role defaults included."""
+        return self.expected[variable]
+
+    def run(self, command, *arguments, seconds=60):
+        """Run `command` as root and return its standard output; fails when it does, or takes longer than `seconds`."""
+        return self.host.check_output(f"timeout {seconds} " + command, *arguments)
+
+    def app(self, *argv, seconds=60):
+        """Run a program of the deployed release with the cluster's settings; returns testinfra's result."""
+        command = shlex.join([f"/opt/celery/{self.expect('celery_app_name')}/run", *argv])
+        return self.host.run(f"timeout {seconds} {command}")
+
+    def app_output(self, *argv, seconds=60):
+        """Like `app`, but returns the standard output, and fails when the program does."""
+        result = self.app(*argv, seconds=seconds)
+        assert result.rc == 0, f"{argv} on {self.name}: {result.stderr or result.stdout}"
+        return result.stdout
+
+
+def inventory_path(config):
+    """The inventory under test."""
+    return config.getoption("--ansible-inventory") or str(PROJECT / "inventory/lab.yml")
+
+
+def run_playbook(inventory, path, *arguments, expect_success=True):
+    """Run a playbook and return its output; fails with its last lines unless it ends as expected."""
+    result = subprocess.run(
+        ["ansible-playbook", "-i", inventory, path, *arguments],
+        cwd=PROJECT,
+        env=os.environ | {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"},
+        capture_output=True,
+        text=True,
+        timeout=RUN_SECONDS,
+    )
+    assert (result.returncode == 0) == expect_success, result.stdout[-6000:] + result.stderr[-2000:]
+    return result.stdout
+
+
+@functools.cache
+def expected_values(inventory):
+    """Every role input on every host, as Ansible evaluates it: {host: {variable: value}}."""
+    names, defaults = [], {}
+    for role in sorted(PROJECT.glob("roles/*")):
+        spec = yaml.safe_load((role / "meta/argument_specs.yml").read_text())
+        names += spec["argument_specs"]["main"]["options"]
+        defaults |= yaml.safe_load((role / "defaults/main.yml").read_text())
+    with tempfile.TemporaryDirectory() as folder:
+        run_playbook(inventory, "molecule/tests/expected.yml", "-e", json.dumps({"names": names, "folder": folder}))
+        files = {file.stem: json.loads(file.read_text()) for file in Path(folder).iterdir()}
+    return {
+        host: defaults | {name: value for name, value in values.items() if value != "__undefined__"}
+        for host, values in files.items()
+    }
+
+
+@functools.cache
+def members(inventory, kind):
+    """The hosts of a kind, in the inventory's order of names."""
+    runner = AnsibleRunner(inventory)
+    expected = expected_values(inventory)
+    return [
+        Member(name, runner.get_variables(name)["ansible_host"], runner.get_host(name), expected[name])
+        for name in runner.get_hosts(GROUP_OF_KIND[kind])
+    ]
+
+
+def pytest_generate_tests(metafunc):
+    for kind in GROUP_OF_KIND:
+        if kind in metafunc.fixturenames:
+            found = members(inventory_path(metafunc.config), kind)
+            # An empty list would skip the test in silence.
+            assert found, f"the inventory has no host in {GROUP_OF_KIND[kind]}"
+            metafunc.parametrize(kind, found, ids=[member.name for member in found], scope="module")
+
+
+@pytest.fixture(scope="session")
+def inventory(pytestconfig):
+    """Path of the inventory under test."""
+    return inventory_path(pytestconfig)
+
+
+def _all_of(kind):
+    return pytest.fixture(scope="session", name=f"{kind}s")(lambda inventory: members(inventory, kind))
+
+
+brokers, balancers, workers, publishers = map(_all_of, ["broker", "balancer", "worker", "publisher"])
+all_members = pytest.fixture(scope="session", name="all_members")(lambda inventory: members(inventory, "member"))
+
+
+@pytest.fixture(scope="session")
+def queues(brokers):
+    """Every queue of the cluster as the first broker describes it now: a function, as queues come and go."""
+    columns = "name durable policy arguments slave_pids synchronised_slave_pids messages"
+
+    def read():
+        listing = brokers[0].run(
+            f"rabbitmqctl --quiet --formatter json list_queues -p {brokers[0].expect('rabbitmq_vhost')} {columns}"
+        )
+        return {queue["name"]: queue for queue in json.loads(listing)}
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def playbook(inventory):
+    """Run a playbook against the inventory; returns (output, {host: {"ok": n, "changed": n, ...}})."""
+
+    def run(path, *arguments, expect_success=True):
+        output = run_playbook(inventory, path, *arguments, expect_success=expect_success)
+        recap = {
+            host: {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", counts)}
+            for host, counts in re.findall(r"^(\S+)\s+: (ok=.*)$", output, re.MULTILINE)
+        }
+        return output, recap
+
+    return run
+
+
+@pytest.fixture
+def count_tasks(publishers, workers):
+    """Submit tasks through the ledger and count who did them: count_tasks(run, n, wait_on=...) -> {worker: tasks done}."""
+
+    def done_on(member, run):
+        directory = member.expect("celery_app_environment")["LEDGER_DIR"]
+        lines = member.host.run(f"cat {shlex.quote(directory)}/{shlex.quote(run)}/done-*.jsonl").stdout.splitlines()
+        return [json.loads(line)["number"] for line in lines]
+
+    def count(run, tasks, *submit_arguments, submit_on=publishers[0], also=(), seconds=60):
+        submit_on.app_output("ledger", "submit", "--run", run, "--count", str(tasks), *submit_arguments)
+        executed = {}
+        for _ in range(seconds):
+            executed = {member.name: done_on(member, run) for member in [*workers, *also]}
+            if len({number for numbers in executed.values() for number in numbers}) == tasks:
+                break
+            subprocess.run(["sleep", "1"], check=True)
+        numbers = sorted(number for done in executed.values() for number in done)
+        assert numbers == list(dict.fromkeys(numbers)), "some tasks ran twice"
+        assert len(numbers) == tasks, f"{tasks - len(numbers)} of {tasks} tasks are lost"
+        return {name: len(done) for name, done in executed.items()}
+
+    return count

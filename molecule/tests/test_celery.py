@@ -1,0 +1,115 @@
+"""The Celery programs that run, and tasks that go through them."""
+
+import concurrent.futures
+import json
+import time
+import uuid
+
+import pytest
+
+
+def programs(worker):
+    return worker.expect("celery_worker_programs")
+
+
+def test_supervisor_runs_each_program_and_no_other(worker):
+    status = [line.split() for line in worker.run("supervisorctl status").splitlines()]
+    assert {words[0]: words[1] for words in status} == {program["name"]: "RUNNING" for program in programs(worker)}
+
+
+def test_real_command_lines(worker):
+    for program in programs(worker):
+        pid = worker.run(f"supervisorctl pid {program['name']}")
+        command = worker.run(f"cat /proc/{pid}/cmdline").rstrip("\0").split("\0")
+        assert {"--without-heartbeat", "--without-gossip", "--without-mingle"} <= set(command)
+        assert f"--hostname={program['name']}@{worker.name}" in command
+        assert f"--queues={','.join(program['queues'])}" in command
+        assert f"--pool={program.get('pool', 'prefork')}" in command
+        assert f"--concurrency={program['concurrency']}" in command
+        assert "-E" not in command and "--task-events" not in command
+        assert worker.run(f"ps -o user= -p {pid}").strip() == worker.expect("celery_worker_user")
+
+
+def test_each_program_has_its_pool_processes(worker):
+    for program in programs(worker):
+        pid = worker.run(f"supervisorctl pid {program['name']}")
+        assert len(worker.run(f"pgrep --parent {pid}").split()) == program["concurrency"]
+
+
+def test_effective_settings(worker):
+    """As the running workers report them, not as the file says."""
+    module = worker.expect("celery_app_module")
+    nodes = ",".join(f"{program['name']}@{worker.name}" for program in programs(worker))
+    report = worker.app_output("celery", "-A", module, "inspect", "conf", "--json", "--timeout=10", f"--destination={nodes}")
+    wanted = {
+        "event_queue_ttl": worker.expect("celery_app_event_queue_ttl_seconds"),
+        "event_queue_expires": worker.expect("celery_app_event_queue_expires_seconds"),
+        "worker_prefetch_multiplier": worker.expect("celery_app_prefetch_multiplier"),
+        "task_acks_late": worker.expect("celery_app_acks_late"),
+        "task_reject_on_worker_lost": worker.expect("celery_app_reject_on_worker_lost"),
+        "task_ignore_result": worker.expect("celery_app_ignore_result"),
+        "broker_heartbeat": worker.expect("celery_app_broker_heartbeat_seconds"),
+        "broker_pool_limit": worker.expect("celery_app_broker_pool_limit"),
+        "broker_channel_error_retry": worker.expect("celery_app_broker_channel_error_retry"),
+        "broker_connection_max_retries": None,
+        "broker_transport_options": {"confirm_publish": worker.expect("celery_app_confirm_publish")},
+        "worker_max_tasks_per_child": worker.expect("celery_app_max_tasks_per_child"),
+        "worker_max_memory_per_child": worker.expect("celery_app_max_memory_per_child_kib"),
+    }
+    answers = json.loads(report)
+    assert len(answers) == len(programs(worker))
+    for settings in answers.values():
+        assert {name: settings.get(name) for name in wanted} == wanted
+
+
+def test_a_publish_waits_for_its_confirm_no_longer_than_configured(publisher):
+    module = publisher.expect("celery_app_module")
+    program = (
+        "import sys; from celery.app.utils import find_app; "
+        "print(find_app(sys.argv[1]).amqp.router.route({}, sys.argv[2])['confirm_timeout'])"
+    )
+    for task in ["celery.accumulate", *publisher.expect("celery_app_queues")[-1]["routes"]]:
+        timeout = publisher.app_output("python", "-c", program, module, task)
+        assert int(timeout) == publisher.expect("celery_app_confirm_timeout_seconds")
+
+
+def test_the_release_is_the_same_everywhere(workers, publishers):
+    current = f"/opt/celery/{workers[0].expect('celery_app_name')}/current"
+    assert len({member.run(f"readlink {current}") for member in [*workers, *publishers]}) == 1
+
+
+def test_a_task_sent_from_one_host_is_done_on_the_other(workers, count_tasks):
+    for sender in workers:
+        done = count_tasks(f"from-{sender.name}-{uuid.uuid4()}", 100, submit_on=sender)
+        assert all(done[other.name] > 0 for other in workers if other is not sender)
+
+
+def test_an_event_consumer_has_a_bounded_queue(publisher, queues):
+    module = publisher.expect("celery_app_module")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        watching = pool.submit(publisher.app, "celery", "-A", module, "events", "--dump", seconds=8)
+        found = {}
+        while not watching.done() and not found:
+            time.sleep(0.5)
+            found = {name: queue for name, queue in queues().items() if name.startswith("celeryev")}
+        watching.result()
+    (queue,) = found.values()
+    arguments = {name: value for name, *_, value in queue["arguments"]} if isinstance(queue["arguments"], list) else queue["arguments"]
+    assert arguments["x-message-ttl"] == publisher.expect("celery_app_event_queue_ttl_seconds") * 1000
+    assert arguments["x-expires"] == publisher.expect("celery_app_event_queue_expires_seconds") * 1000
+    assert queue["policy"] == "celery-events"
+
+
+@pytest.mark.disruptive
+def test_a_stopping_worker_finishes_its_task(worker, workers, count_tasks):
+    """Each worker in turn is stopped in the middle of tasks; none is done twice, and none is lost."""
+    name = next(program["name"] for program in programs(worker) if "default" in program["queues"])
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        counting = pool.submit(count_tasks, f"stop-{worker.name}-{uuid.uuid4()}", 12, "--work-seconds", "2")
+        time.sleep(3)
+        try:
+            worker.run(f"supervisorctl stop {name}")
+        finally:
+            worker.run(f"supervisorctl start {name}")
+        done = counting.result()
+    assert done[worker.name] > 0

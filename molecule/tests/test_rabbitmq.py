@@ -1,0 +1,124 @@
+"""The brokers, as each node sees its cluster, and as a client sees the brokers."""
+
+import json
+import urllib.request
+
+import pytest
+
+LOGIN = """
+import sys
+from kombu import Connection, Queue
+url, queue = sys.argv[1:]
+with Connection(url, connect_timeout=5) as connection:
+    connection.ensure_connection(max_retries=1)
+    if queue:
+        Queue(queue).bind(connection.channel()).declare()
+"""
+
+
+@pytest.fixture(scope="module")
+def status(broker):
+    return json.loads(broker.run("rabbitmq-diagnostics --quiet --formatter json cluster_status"))
+
+
+def test_each_node_sees_all_nodes_running(broker, status):
+    nodes = sorted(f"rabbit@{name}" for name in broker.expect("rabbitmq_nodes"))
+    assert sorted(status["running_nodes"]) == nodes
+    assert sorted(status["disk_nodes"]) == nodes
+    assert status["partitions"] == {}
+    assert status["alarms"] == []
+
+
+def test_effective_settings(broker):
+    """Asked of the running node, as a file may be newer than the node."""
+    effective = broker.run(
+        "rabbitmqctl --quiet eval '{"
+        "element(2, application:get_env(rabbit, cluster_partition_handling)),"
+        "net_kernel:get_net_ticktime(),"
+        "element(2, application:get_env(rabbit, queue_master_locator)),"
+        "element(2, application:get_env(rabbitmq_management_agent, disable_metrics_collector))"
+        "}.'"
+    )
+    handling, ticktime = broker.expect("rabbitmq_partition_handling"), broker.expect("rabbitmq_net_ticktime_seconds")
+    assert effective == f'{{{handling},{ticktime},<<"min-masters">>,true}}'
+
+
+def test_the_node_runs_with_the_configuration_on_disk(broker):
+    broker.run("sha256sum --check --status /var/lib/rabbitmq/started-config.sha256")
+
+
+def test_management_is_off(broker, status):
+    assert not broker.host.socket("tcp://0.0.0.0:15672").is_listening
+    assert not broker.host.socket("tcp://:::15672").is_listening
+    ports = {listener["port"] for listeners in status["listeners"].values() for listener in listeners}
+    assert 15672 not in ports
+    explicit = broker.run("rabbitmq-plugins --quiet list --enabled --minimal").split()
+    assert sorted(explicit) == sorted(broker.expect("rabbitmq_plugins"))
+    running = broker.run("rabbitmqctl --quiet eval 'lists:keymember(rabbitmq_management, 1, application:which_applications()).'")
+    assert running == "false"
+
+
+def test_metrics_are_served(broker):
+    url = f"http://{broker.address}:{broker.expect('rabbitmq_prometheus_port')}/metrics"
+    with urllib.request.urlopen(url, timeout=10) as response:
+        text = response.read().decode()
+    assert f'rabbitmq_node="rabbit@{broker.name}"' in text
+
+
+def test_the_watchdog_is_waiting(broker):
+    assert broker.host.service("rabbitmq-watchdog.timer").is_running
+    assert broker.run("systemctl show --property=Result --value rabbitmq-watchdog.service") == "success"
+
+
+def test_policies_are_those_of_the_inventory(broker):
+    vhost = broker.expect("rabbitmq_vhost")
+    listed = json.loads(broker.run("rabbitmqctl --quiet --formatter json list_policies -p %s", vhost))
+    found = {policy["name"]: (policy["pattern"], policy["priority"], json.loads(policy["definition"])) for policy in listed}
+    wanted = {
+        policy["name"]: (policy["pattern"], policy["priority"], policy["definition"])
+        for policy in broker.expect("rabbitmq_policies")
+    }
+    assert found == wanted
+
+
+def test_each_task_queue_is_mirrored_and_in_sync(brokers, workers, queues):
+    found = queues()
+    (definition,) = [policy["definition"] for policy in brokers[0].expect("rabbitmq_policies") if policy["name"] == "ha"]
+    copies = len(brokers) if definition["ha-mode"] == "all" else definition["ha-params"]
+    for name in workers[0].expect("celery_worker_known_queues"):
+        queue = found[name]
+        assert queue["policy"] == "ha"
+        assert len(queue["slave_pids"]) == copies - 1
+        assert sorted(queue["synchronised_slave_pids"]) == sorted(queue["slave_pids"])
+        assert queue["durable"] is True
+        assert dict(queue["arguments"]) == {}
+
+
+def test_only_task_queues_are_mirrored(workers, queues):
+    mirrored = {name for name, queue in queues().items() if queue["slave_pids"]}
+    assert mirrored == set(workers[0].expect("celery_worker_known_queues"))
+
+
+def test_remote_control_queues_are_bounded(queues):
+    pidbox = [queue for name, queue in queues().items() if name.endswith("celery.pidbox")]
+    assert pidbox
+    assert {queue["policy"] for queue in pidbox} == {"celery-pidbox"}
+
+
+def login(publisher, broker, user, password, queue=""):
+    url = f"pyamqp://{user}:{password}@{broker.address}:{broker.expect('rabbitmq_amqp_port')}/{broker.expect('rabbitmq_vhost')}"
+    return publisher.app("python", "-c", LOGIN, url, queue, seconds=30)
+
+
+def test_the_celery_user_may_use_its_own_names_only(broker, publisher):
+    (user,) = broker.expect("rabbitmq_users")
+    assert login(publisher, broker, user["name"], user["password"]).rc == 0
+    foreign = login(publisher, broker, user["name"], user["password"], queue="somebody-elses")
+    assert foreign.rc != 0
+    assert "ACCESS_REFUSED" in foreign.stderr
+
+
+def test_guest_is_refused(broker, publisher):
+    refused = login(publisher, broker, "guest", "guest")
+    assert refused.rc != 0
+    assert "ACCESS_REFUSED" in refused.stderr or "AccessRefused" in refused.stderr
