@@ -1,7 +1,7 @@
 """One testinfra suite for every scenario, and for production: give it an inventory with `--ansible-inventory`.
 
-Tests ask for hosts by kind (`broker`, `balancer`, `worker`, `publisher`, `member` for any) and run once for each host of
-that kind. What a host should be is asked of Ansible, not typed again: `member.expect("rabbitmq_vhost")`.
+Tests ask for hosts by kind (`broker`, `balancer`, `worker`, `publisher`, `member` for any) and run once for each host
+of that kind. What a host should be is asked of Ansible, not typed again: `member.expect("rabbitmq_vhost")`.
 Tests that break or change something are marked `disruptive`; `-m "not disruptive"` leaves them out.
 """
 
@@ -161,7 +161,10 @@ def playbook(inventory):
 
 @pytest.fixture
 def count_tasks(publishers, workers):
-    """Submit tasks through the ledger and count who did them: count_tasks(run, n, wait_on=...) -> {worker: tasks done}."""
+    """Submit tasks through the ledger and count who did them: count_tasks(run, number) -> {worker: tasks done}.
+
+    Fails when a task is lost or done twice. `also` names workers beyond those of the inventory.
+    """
 
     def done_on(member, run):
         directory = member.expect("celery_app_environment")["LEDGER_DIR"]

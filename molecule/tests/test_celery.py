@@ -40,7 +40,9 @@ def test_effective_settings(worker):
     """As the running workers report them, not as the file says."""
     module = worker.expect("celery_app_module")
     nodes = ",".join(f"{program['name']}@{worker.name}" for program in programs(worker))
-    report = worker.app_output("celery", "-A", module, "inspect", "conf", "--json", "--timeout=10", f"--destination={nodes}")
+    report = worker.app_output(
+        "celery", "-A", module, "inspect", "conf", "--json", "--timeout=10", f"--destination={nodes}"
+    )
     wanted = {
         "event_queue_ttl": worker.expect("celery_app_event_queue_ttl_seconds"),
         "event_queue_expires": worker.expect("celery_app_event_queue_expires_seconds"),
@@ -94,7 +96,11 @@ def test_an_event_consumer_has_a_bounded_queue(publisher, queues):
             found = {name: queue for name, queue in queues().items() if name.startswith("celeryev")}
         watching.result()
     (queue,) = found.values()
-    arguments = {name: value for name, *_, value in queue["arguments"]} if isinstance(queue["arguments"], list) else queue["arguments"]
+    arguments = (
+        {name: value for name, *_, value in queue["arguments"]}
+        if isinstance(queue["arguments"], list)
+        else queue["arguments"]
+    )
     assert arguments["x-message-ttl"] == publisher.expect("celery_app_event_queue_ttl_seconds") * 1000
     assert arguments["x-expires"] == publisher.expect("celery_app_event_queue_expires_seconds") * 1000
     assert queue["policy"] == "celery-events"

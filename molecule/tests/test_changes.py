@@ -1,5 +1,6 @@
 """What changes a cluster: a worker host more, another broker configuration, a broker that hangs while booting."""
 
+import concurrent.futures
 import dataclasses
 import json
 import subprocess
@@ -31,7 +32,7 @@ def test_one_more_worker_host_takes_tasks_and_no_other_host_changes(all_members,
     playbook("molecule/shared/create.yml", "-i", SCALE_OUT)
     try:
         _, recap = playbook("playbooks/site.yml", "-i", SCALE_OUT, "--limit", "w3")
-        assert set(recap) == {"localhost", "w3"}
+        assert set(recap) == {"w3"}
         assert recap["w3"]["changed"] > 0
         assert state(all_members) == before
 
@@ -39,43 +40,51 @@ def test_one_more_worker_host_takes_tasks_and_no_other_host_changes(all_members,
         w3 = dataclasses.replace(workers[0], name="w3", host=host)
         assert count_tasks(f"scale-out-{uuid.uuid4()}", 300, also=[w3])["w3"] > 0
     finally:
-        subprocess.run([PROJECT / "molecule/shared/podman", "rm", "--force", "--time=5", "warren-w3"], check=True)
+        subprocess.run([PROJECT / "molecule/shared/podman", "rm", "--force", "--time=0", "warren-w3"], check=True)
 
 
 def test_a_changed_broker_configuration_restarts_one_broker_at_a_time(brokers, playbook, count_tasks):
-    """Twice, as the second change puts the first one back; tasks flow meanwhile, and none is lost or done twice."""
-
-    def started():
-        return [broker.run("systemctl show --property=ActiveEnterTimestampMonotonic --value rabbitmq-server") for broker in brokers]
+    """Twice, as the second change puts the first one back. Tasks flow the whole time, and none is lost or done twice."""
 
     def heartbeats():
-        return {broker.run("rabbitmqctl --quiet eval 'element(2, application:get_env(rabbit, heartbeat)).'") for broker in brokers}
+        question = "rabbitmqctl --quiet eval 'element(2, application:get_env(rabbit, heartbeat)).'"
+        return {broker.run(question) for broker in brokers}
 
-    before = started()
-    output, recap = playbook(
-        "playbooks/site.yml", "--tags", "rabbitmq", "-e", json.dumps({"rabbitmq_extra_config": {"heartbeat": 45}})
-    )
-    after = started()
-    assert all(old != new for old, new in zip(before, after, strict=True))
-    assert heartbeats() == {"45"}
-    playbook("playbooks/site.yml", "--tags", "rabbitmq")
-    assert heartbeats() == {"60"}
-    _, recap = playbook("playbooks/site.yml", "--tags", "rabbitmq")
-    assert {host: counts["changed"] for host, counts in recap.items()} == dict.fromkeys(recap, 0)
+    changed = json.dumps({"rabbitmq_extra_config": {"heartbeat": 45}})
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        load = ["--rate", "20", "--payload-bytes", "1000"]
+        counting = pool.submit(count_tasks, f"rolling-{uuid.uuid4()}", 2000, *load)
+        before = heartbeats()
+        _, recap = playbook("playbooks/site.yml", "--tags", "rabbitmq", "-e", changed)
+        assert heartbeats() == {"45"} != before
+        # Three nodes each wrote the file, were drained, and were restarted.
+        assert {name: recap[name]["changed"] for name in recap if recap[name]["changed"]} == {
+            broker.name: 3 for broker in brokers
+        }
+        playbook("playbooks/site.yml", "--tags", "rabbitmq")
+        assert heartbeats() == before
+        counting.result()
 
 
 def test_a_misspelt_broker_setting_never_reaches_the_broker(brokers, playbook):
     before = state(brokers)
     output, _ = playbook(
-        "playbooks/site.yml", "--tags", "rabbitmq", "-e", json.dumps({"rabbitmq_extra_config": {"hartbeat": 45}}), expect_success=False
+        "playbooks/site.yml",
+        "--tags",
+        "rabbitmq",
+        "-e",
+        json.dumps({"rabbitmq_extra_config": {"hartbeat": 45}}),
+        expect_success=False,
     )
     assert "hartbeat" in output
     assert state(brokers) == before
 
 
 def test_the_watchdog_restarts_a_broker_that_hangs_while_booting(brokers, playbook):
-    """The last broker is cut off from the others and started: it waits for them for ever, with its port closed, and
-    systemd calls it active or activating. The limit is lowered for the test; timer, watchdog and node are the real ones."""
+    """Cut off from the others, a broker that starts waits for them, with its port closed, and systemd does not mind.
+
+    The limit is lowered for the test; the timer, the watchdog and the node are the real ones.
+    """
     victim, others = brokers[-1], brokers[:-1]
     addresses = " , ".join(broker.address for broker in others)
     drop_in = "/run/systemd/system/rabbitmq-watchdog.service.d"
@@ -89,11 +98,16 @@ def test_the_watchdog_restarts_a_broker_that_hangs_while_booting(brokers, playbo
             f" nft add rule inet cut out ip daddr '{{ {addresses} }}' drop",
         )
         victim.run("mkdir -p %s", drop_in)
-        victim.run("sh -c %s", f"printf '[Service]\\nEnvironment=BOOT_TIMEOUT_SECONDS=15\\n' > {drop_in}/test.conf; systemctl daemon-reload")
+        victim.run(
+            "sh -c %s",
+            f"printf '[Service]\\nEnvironment=BOOT_TIMEOUT_SECONDS=15\\n' > {drop_in}/test.conf; systemctl daemon-reload",
+        )
         victim.run("systemctl start --no-block rabbitmq-server")
         killed = ""
         for _ in range(40):
-            killed = victim.run("journalctl --unit=rabbitmq-watchdog --since=@%s --grep=killing --output=cat || true", since)
+            killed = victim.run(
+                "journalctl --unit=rabbitmq-watchdog --since=@%s --grep=killing --output=cat || true", since
+            )
             if killed:
                 break
             time.sleep(3)

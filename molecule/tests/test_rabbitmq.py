@@ -54,7 +54,9 @@ def test_management_is_off(broker, status):
     assert 15672 not in ports
     explicit = broker.run("rabbitmq-plugins --quiet list --enabled --minimal").split()
     assert sorted(explicit) == sorted(broker.expect("rabbitmq_plugins"))
-    running = broker.run("rabbitmqctl --quiet eval 'lists:keymember(rabbitmq_management, 1, application:which_applications()).'")
+    running = broker.run(
+        "rabbitmqctl --quiet eval 'lists:keymember(rabbitmq_management, 1, application:which_applications()).'"
+    )
     assert running == "false"
 
 
@@ -73,7 +75,9 @@ def test_the_watchdog_is_waiting(broker):
 def test_policies_are_those_of_the_inventory(broker):
     vhost = broker.expect("rabbitmq_vhost")
     listed = json.loads(broker.run("rabbitmqctl --quiet --formatter json list_policies -p %s", vhost))
-    found = {policy["name"]: (policy["pattern"], policy["priority"], json.loads(policy["definition"])) for policy in listed}
+    found = {
+        policy["name"]: (policy["pattern"], policy["priority"], json.loads(policy["definition"])) for policy in listed
+    }
     wanted = {
         policy["name"]: (policy["pattern"], policy["priority"], policy["definition"])
         for policy in broker.expect("rabbitmq_policies")
@@ -83,7 +87,9 @@ def test_policies_are_those_of_the_inventory(broker):
 
 def test_each_task_queue_is_mirrored_and_in_sync(brokers, workers, queues):
     found = queues()
-    (definition,) = [policy["definition"] for policy in brokers[0].expect("rabbitmq_policies") if policy["name"] == "ha"]
+    (definition,) = [
+        policy["definition"] for policy in brokers[0].expect("rabbitmq_policies") if policy["name"] == "ha"
+    ]
     copies = len(brokers) if definition["ha-mode"] == "all" else definition["ha-params"]
     for name in workers[0].expect("celery_worker_known_queues"):
         queue = found[name]

@@ -2,9 +2,9 @@
 
 Usage: smoke.py MODULE SECONDS QUEUE [QUEUE ...]
 
-The task is Celery's own `celery.accumulate`, which every application has and which only returns its arguments. No result
-backend is needed: the task carries a callback, which the worker publishes when the task has succeeded, to a queue of
-this script. So one answer proves the way through HAProxy, the broker and the worker, and back.
+The task is Celery's own `celery.accumulate`, which every application has and which only returns its arguments. No
+result backend is needed: the task carries a callback, which the worker publishes when the task has succeeded, to a
+queue of this script. So one answer proves the way through HAProxy, the broker and the worker, and back.
 
 Exits with 0 when every queue has answered, with 1 and one sentence for each queue that has not within SECONDS.
 """
@@ -45,7 +45,10 @@ def main() -> int:
             print(f"{queue}: done after {time.monotonic() - sent_at:.2f} s")
         receipts.close()
     for queue in sorted(waiting):
-        print(f"{queue}: no worker did a task within {seconds:.0f} s; look at `supervisorctl status` on the workers", file=sys.stderr)
+        print(
+            f"{queue}: no worker did a task within {seconds:.0f} s; look at `supervisorctl status` on the workers",
+            file=sys.stderr,
+        )
     return 1 if waiting else 0
 
 

@@ -1,0 +1,26 @@
+# Each target is one or two commands that also work when typed by hand.
+.PHONY: lab lab-down test lint unit molecule
+
+# Make the lab, deploy the cluster on it, send 1,000 tasks through it, and say where to look.
+lab: bootstrap
+	molecule/shared/tour
+
+# Remove everything that `make lab` made, but for Debian's packages and .venv.
+lab-down: bootstrap
+	.venv/bin/ansible-playbook molecule/shared/destroy.yml -e lab_remove_image=true
+
+# Everything: lint, the tests that need no hosts, and the Molecule scenarios.
+test: lint unit molecule
+
+lint: bootstrap
+	. .venv/bin/activate && ruff check && ruff format --check && yamllint --strict . && ansible-lint --strict --offline
+
+unit: bootstrap
+	. .venv/bin/activate && pytest
+
+molecule: bootstrap
+	. .venv/bin/activate && molecule test
+
+.PHONY: bootstrap
+bootstrap:
+	molecule/shared/bootstrap
