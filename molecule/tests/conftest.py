@@ -172,7 +172,7 @@ def count_tasks(publishers, workers):
         return [json.loads(line)["number"] for line in lines]
 
     def count(run, tasks, *submit_arguments, submit_on=publishers[0], also=(), seconds=60):
-        submit_on.app_output("ledger", "submit", "--run", run, "--count", str(tasks), *submit_arguments)
+        submit_on.app_output("ledger", "submit", "--run", run, "--count", str(tasks), *submit_arguments, seconds=300)
         executed = {}
         for _ in range(seconds):
             executed = {member.name: done_on(member, run) for member in [*workers, *also]}

@@ -6,13 +6,14 @@ import json
 import subprocess
 import time
 import uuid
+from pathlib import Path
 
 import pytest
-from conftest import PROJECT
 from testinfra.utils.ansible_runner import AnsibleRunner
 
 pytestmark = pytest.mark.disruptive
 
+PROJECT = Path(__file__).resolve().parents[2]
 SCALE_OUT = PROJECT / "inventory/lab-scale-out.yml"
 
 # What a deployment could change on a host: its files, and the processes of its services.
@@ -44,7 +45,7 @@ def test_one_more_worker_host_takes_tasks_and_no_other_host_changes(all_members,
 
 
 def test_a_changed_broker_configuration_restarts_one_broker_at_a_time(brokers, playbook, count_tasks):
-    """Twice, as the second change puts the first one back. Tasks flow the whole time, and none is lost or done twice."""
+    """Twice, as the second change puts the first one back. Tasks flow all the time; none is lost or done twice."""
 
     def heartbeats():
         question = "rabbitmqctl --quiet eval 'element(2, application:get_env(rabbit, heartbeat)).'"
@@ -88,6 +89,9 @@ def test_the_watchdog_restarts_a_broker_that_hangs_while_booting(brokers, playbo
     victim, others = brokers[-1], brokers[:-1]
     addresses = " , ".join(broker.address for broker in others)
     drop_in = "/run/systemd/system/rabbitmq-watchdog.service.d"
+    limit = (
+        f"printf '[Service]\\nEnvironment=BOOT_TIMEOUT_SECONDS=15\\n' > {drop_in}/test.conf; systemctl daemon-reload"
+    )
     victim.run("apt-get install --quiet --quiet --yes nftables", seconds=120)
     since = victim.run("date +%s")
     victim.run("systemctl stop rabbitmq-server")
@@ -98,10 +102,7 @@ def test_the_watchdog_restarts_a_broker_that_hangs_while_booting(brokers, playbo
             f" nft add rule inet cut out ip daddr '{{ {addresses} }}' drop",
         )
         victim.run("mkdir -p %s", drop_in)
-        victim.run(
-            "sh -c %s",
-            f"printf '[Service]\\nEnvironment=BOOT_TIMEOUT_SECONDS=15\\n' > {drop_in}/test.conf; systemctl daemon-reload",
-        )
+        victim.run("sh -c %s", limit)
         victim.run("systemctl start --no-block rabbitmq-server")
         killed = ""
         for _ in range(40):

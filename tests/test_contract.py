@@ -1,0 +1,299 @@
+"""Every role keeps the contract: it says what it accepts, and it knows nothing of the others.
+
+Variables are found by parsing Jinja, not by searching text: a word in a comment, a path or a module's name is no
+variable.
+"""
+
+import dataclasses
+import functools
+import ipaddress
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import jinja2
+import pytest
+import yaml
+
+PROJECT = Path(__file__).resolve().parents[1]
+ROLES = sorted(path.name for path in (PROJECT / "roles").iterdir() if path.is_dir())
+ALL_GROUP_VARS = PROJECT / "inventory/group_vars/all"
+REQUIRED_FILES = [
+    "README.md",
+    "meta/main.yml",
+    "meta/argument_specs.yml",
+    "defaults/main.yml",
+    "tasks/main.yml",
+    "tasks/health.yml",
+]
+# Keys of a task whose value is an expression without braces.
+EXPRESSIONS = {"when", "until", "changed_when", "failed_when", "that", "var"}
+BLOCKS = ("block", "rescue", "always")
+# A task that edits a file in place does not know what the file says in the end.
+FORBIDDEN_MODULES = {"lineinfile", "blockinfile", "replace"}
+JINJA = jinja2.Environment(extensions=["jinja2.ext.do", "jinja2.ext.loopcontrols"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Role:
+    """What a role's files say, read once."""
+
+    name: str
+
+    @property
+    def path(self) -> Path:
+        return PROJECT / "roles" / self.name
+
+    def files(self, *folders: str) -> list[Path]:
+        """The files below some folders of the role."""
+        return sorted(path for folder in folders for path in (self.path / folder).rglob("*") if path.is_file())
+
+    @functools.cached_property
+    def options(self) -> dict:
+        return load(self.path / "meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+
+    @functools.cached_property
+    def defaults(self) -> dict:
+        return load(self.path / "defaults/main.yml") or {}
+
+    @functools.cached_property
+    def tasks(self) -> list[tuple[str, dict]]:
+        """Every task and handler of the role, blocks and what is in them included, with the file it is in."""
+        found = []
+        for path in self.files("tasks", "handlers"):
+            found += [(str(path.relative_to(self.path)), task) for task in flatten(load(path) or [])]
+        return found
+
+    @functools.cached_property
+    def defined(self) -> set[str]:
+        """The variables that the role itself defines: in vars/, in a task's `vars`, registered, or by set_fact."""
+        names = {name for path in self.files("vars") for name in load(path) or {}}
+        for _, task in self.tasks:
+            names |= set(task.get("vars") or {}) | ({task["register"]} if "register" in task else set())
+            for key, value in task.items():
+                if module(key) == "set_fact":
+                    names |= set(value) - {"cacheable"}
+        return names
+
+    @functools.cached_property
+    def used(self) -> dict[str, str]:
+        """Every name that an expression of the role reads, with a file that does."""
+        found = {}
+        for path in self.files("defaults", "tasks", "handlers", "vars", "templates"):
+            where = str(path.relative_to(self.path))
+            expressions = [path.read_text()] if path.suffix == ".j2" else expressions_of(load(path))
+            for expression in expressions:
+                found |= {name: where for name in names_in(expression)}
+        return found
+
+
+@functools.cache
+def role_named(name: str) -> Role:
+    """The role, read once for all tests."""
+    return Role(name)
+
+
+@functools.cache
+def load(path: Path):
+    """Read a YAML file. What only Ansible understands, such as !vault, is not expected in a role."""
+    return yaml.safe_load(path.read_text())
+
+
+def flatten(tasks: list[dict]) -> Iterator[dict]:
+    """Yield the tasks of a list, and those inside blocks."""
+    for task in tasks:
+        yield task
+        for part in BLOCKS:
+            yield from flatten(task.get(part) or [])
+
+
+def module(key: str) -> str:
+    """The last part of a module's name: `ansible.builtin.copy` is `copy`."""
+    return key.rpartition(".")[2]
+
+
+def expressions_of(value, bare: bool = False) -> Iterator[str]:
+    """Yield every string of a YAML document that Ansible would template, each as a Jinja template."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from expressions_of(item, bare=key in EXPRESSIONS)
+    elif isinstance(value, list):
+        for item in value:
+            yield from expressions_of(item, bare)
+    elif isinstance(value, str) and (bare or "{{" in value or "{%" in value):
+        yield value if "{{" in value or "{%" in value else "{{ " + value + " }}"
+
+
+def names_in(template: str) -> set[str]:
+    """The names that a Jinja template reads."""
+    return {node.name for node in JINJA.parse(template).find_all(jinja2.nodes.Name) if node.ctx == "load"}
+
+
+def every_option(options: dict, parent: str = "") -> Iterator[tuple[str, dict]]:
+    """Yield every option and suboption with its path, such as `rabbitmq_users.name`."""
+    for name, option in options.items():
+        yield parent + name, option
+        yield from every_option(option.get("options", {}), f"{parent}{name}.")
+
+
+@pytest.fixture(params=ROLES)
+def role(request) -> Role:
+    """Each role in turn."""
+    return role_named(request.param)
+
+
+@pytest.mark.parametrize("file", REQUIRED_FILES)
+def test_the_role_has_the_file(role, file):
+    """Whoever knows one role finds their way in the next."""
+    assert (role.path / file).is_file(), f"roles/{role.name}/{file} is missing"
+
+
+def test_the_defaults_agree_with_the_spec(role):
+    """An option that is not required has its default in both files, and it is the same one."""
+    in_spec = {name: option["default"] for name, option in role.options.items() if "default" in option}
+    undeclared = role.defaults.keys() - role.options.keys()
+    assert not undeclared, f"defaults/main.yml sets what the spec does not declare: {sorted(undeclared)}"
+    assert role.defaults.keys() == in_spec.keys(), "only one of defaults/main.yml and the spec has a default"
+    for name, default in in_spec.items():
+        assert (type(default), default) == (type(role.defaults[name]), role.defaults[name]), name
+
+
+def test_an_option_is_required_or_has_a_default(role):
+    """A required option has no default, in no file. One that is neither would be undefined when a template reads it."""
+    for name, option in role.options.items():
+        required = option.get("required", False)
+        assert required != ("default" in option), f"{name} needs either `required: true` or a default"
+        assert not (required and name in role.defaults), f"{name} is required, so defaults/main.yml must not set it"
+
+
+def test_every_option_says_its_type_and_its_meaning(role):
+    """The README's table and the errors of a wrong inventory are made of these."""
+    for path, option in every_option(role.options):
+        assert "type" in option, f"{path} has no type"
+        description = option.get("description", "")
+        last = description[-1] if isinstance(description, list) else description
+        assert last.strip().endswith("."), f"the description of {path} does not end with a full stop"
+
+
+def test_every_option_belongs_to_the_role(role):
+    """An option's prefix tells whose it is."""
+    foreign = [name for name in role.options if not name.startswith(f"{role.name}_")]
+    assert not foreign
+
+
+def test_every_variable_is_declared(role):
+    """What the role reads under its own name is an option in the spec, or defined by the role itself."""
+    own = {name: file for name, file in role.used.items() if re.match(f"_*{role.name}_", name)}
+    unknown = {name: file for name, file in own.items() if name not in role.options.keys() | role.defined}
+    assert not unknown, f"neither in meta/argument_specs.yml nor defined by the role: {unknown}"
+
+
+def test_every_option_is_used(role):
+    """An option that no expression reads promises what the role does not do."""
+    unused = role.options.keys() - role.used.keys()
+    assert not unused
+
+
+def test_no_variable_name_is_computed(role):
+    """A name that is put together at run time is found neither by a search nor by these tests."""
+    computed = re.compile(r"""lookup\(\s*['"](ansible\.builtin\.)?vars['"]|(?<![\w.])vars\[""")
+    found = [
+        path.name
+        for path in role.files("defaults", "tasks", "handlers", "vars", "templates")
+        if computed.search(path.read_text())
+    ]
+    assert not found
+
+
+def test_what_the_role_defines_is_marked_as_its_own(role):
+    """A variable that a role defines carries its name, so that it cannot collide with another role's."""
+    foreign = [name for name in role.defined if not re.match(f"(__)?{role.name}_", name)]
+    assert not foreign
+
+
+def test_the_role_reads_no_groups_and_no_cluster_variables(role):
+    """Only wiring.yml knows who is where; so a role can be used and tested alone."""
+    shared = {name: file for name, file in role.used.items() if re.match("(cluster|secrets?|wiring)_", name)}
+    assert not shared, f"make it an input of the role and set it in wiring.yml: {shared}"
+    groups = {name: file for name, file in role.used.items() if name in ("groups", "group_names")}
+    assert not groups, f"the role reads group names: {groups}"
+
+
+def test_the_role_reads_no_other_roles_variables(role):
+    """What two roles need comes from cluster.yml, as an input of each."""
+    others = "|".join(name for name in ROLES if name != role.name)
+    foreign = {name: file for name, file in role.used.items() if re.match(f"_*({others})_", name)}
+    assert not foreign, f"make it an input of the role and set it in wiring.yml: {foreign}"
+
+
+def test_the_role_mentions_no_cluster_variable_and_no_other_roles_option(role):
+    """Nor does a comment or a string. Only a fail_msg may, as it says what to type in the inventory."""
+    words = {name for file in ("cluster.yml", "secrets.yml") for name in load(ALL_GROUP_VARS / file)}
+    words |= {name for other in ROLES if other != role.name for name in role_named(other).options}
+    # `rabbitmq_prometheus` is a plugin and `cluster_status` a command: only names that somebody defines are meant.
+    mention = re.compile(rf"\b({'|'.join(map(re.escape, sorted(words)))}|groups\[)")
+    allowed = {message for _, task in role.tasks for message in fail_messages(task)}
+    found = {}
+    for path in role.files("defaults", "files", "handlers", "meta", "tasks", "templates", "vars"):
+        text = " ".join(path.read_text().split())
+        for message in allowed:
+            text = text.replace(" ".join(message.split()), "")
+        found |= {match[1]: str(path.relative_to(role.path)) for match in mention.finditer(text)}
+    assert not found
+
+
+def fail_messages(task: dict) -> Iterator[str]:
+    """The fail_msg of a task, if it has one."""
+    for arguments in task.values():
+        if isinstance(arguments, dict) and "fail_msg" in arguments:
+            yield arguments["fail_msg"]
+
+
+def test_no_task_ignores_errors_or_edits_files_in_place(role):
+    """An ignored error is found later, elsewhere. A file is a template or is left alone."""
+    for file, task in role.tasks:
+        assert "ignore_errors" not in task, f"{file}: {task['name']}"
+        forbidden = FORBIDDEN_MODULES & {module(key) for key in task}
+        assert not forbidden, f"{file}: {task['name']} uses {forbidden}; write the whole file with template or copy"
+
+
+def test_every_task_has_a_name_that_starts_with_a_capital_letter(role):
+    """A run is read by its task names."""
+    unnamed = [
+        f"{file}: {task.get('name', task)}" for file, task in role.tasks if not task.get("name", "")[:1].isupper()
+    ]
+    assert not unnamed
+
+
+def test_the_main_task_file_is_a_table_of_contents(role):
+    """It fits on one screen."""
+    assert len((role.path / "tasks/main.yml").read_text().splitlines()) <= 60
+
+
+def test_every_play_and_task_of_the_playbooks_has_a_name():
+    """A run is read by its names."""
+    for path in sorted((PROJECT / "playbooks").rglob("*.yml")):
+        for play in load(path):
+            tasks = [task for part in ("pre_tasks", "tasks", "post_tasks", "handlers") for task in play.get(part) or []]
+            for item in [play, *flatten(tasks)]:
+                assert item.get("name", "")[:1].isupper(), f"{path.relative_to(PROJECT)}: {item.get('name', item)}"
+
+
+def test_the_wiring_holds_no_address():
+    """Addresses have one home, the inventory."""
+    found = []
+    for word in re.findall(r"[0-9A-Fa-f.:]+", (ALL_GROUP_VARS / "wiring.yml").read_text()):
+        try:
+            found.append(str(ipaddress.ip_address(word.strip(":."))))
+        except ValueError:
+            continue
+    assert not found
+
+
+def test_the_tables_of_inputs_in_the_readmes_are_fresh():
+    """Each README shows the inputs of the present spec."""
+    script = PROJECT / "tests/role_readme.py"
+    check = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
+    assert check.returncode == 0, f"type `python tests/role_readme.py`; stale: {check.stdout}{check.stderr}"
