@@ -116,6 +116,11 @@ def pytest_generate_tests(metafunc):
             metafunc.parametrize(kind, found, ids=[member.name for member in found], scope="module")
 
 
+def pytest_collection_modifyitems(items):
+    """Look first, break last: what a deployment left is checked before a test changes it."""
+    items.sort(key=lambda item: item.get_closest_marker("disruptive") is not None)
+
+
 @pytest.fixture(scope="session")
 def inventory(pytestconfig):
     """Path of the inventory under test."""

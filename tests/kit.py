@@ -1,0 +1,52 @@
+"""What several test files share: the repository, its inventories, and a way to run Ansible's commands."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+# An inventory that only adds hosts to others is given after them.
+BESIDE = {"lab-scale-out": ["lab"]}
+
+# Each inventory's name and the files that are given with -i, in order.
+INVENTORIES = {
+    path.stem: [PROJECT / "inventory" / f"{name}.yml" for name in [*BESIDE.get(path.stem, []), path.stem]]
+    for path in sorted((PROJECT / "inventory").glob("*.yml"))
+}
+
+
+def run(command, *arguments, **environment):
+    """Run one of Ansible's commands in the repository, and return what it printed and its exit code."""
+    return subprocess.run(
+        [Path(sys.executable).parent / command, *map(str, arguments)],
+        cwd=PROJECT,
+        env=os.environ
+        | {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_CALLBACKS_ENABLED": "minimal"}
+        | environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def inventory_arguments(files):
+    """The -i options for these inventory files."""
+    return [argument for file in files for argument in ("-i", file)]
+
+
+def extra_vars(**variables):
+    """The -e option for these variables, with their types."""
+    return ["-e", json.dumps(variables, default=str)]
+
+
+def roles_by_group():
+    """Which roles a host has, by its groups: the list that preflight checks the inputs by."""
+    plays = yaml.safe_load((PROJECT / "playbooks/preflight.yml").read_text())
+    return next(play["vars"]["preflight_roles"] for play in plays if "preflight_roles" in play.get("vars", {}))

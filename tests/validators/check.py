@@ -1,0 +1,124 @@
+"""Check rendered configuration with the daemons' own parsers. Runs in the image that `build` makes.
+
+Usage: check.py FOLDER ROLES      (FOLDER holds HOST/ROLE/TEMPLATE, ROLES is the repository's roles folder)
+
+Prints a JSON object: what each file's validator complains about, by the file's path in FOLDER; "" is no complaint.
+"""
+
+import contextlib
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+UNITS = Path("/etc/systemd/system")
+PROGRAMS = Path("/etc/supervisor/conf.d")
+
+
+def complaint(*command):
+    """What a validator prints when it refuses a file."""
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=60, check=False)
+    said = (done.stdout + done.stderr).strip()
+    return "" if done.returncode == 0 else said or f"exit code {done.returncode}"
+
+
+def haproxy(file, _roles):
+    # -q: only warnings and errors, and a warning counts.
+    done = subprocess.run(["haproxy", "-c", "-q", "-f", file], capture_output=True, text=True, timeout=60, check=False)
+    return (done.stdout + done.stderr).strip() or ("" if done.returncode == 0 else f"exit code {done.returncode}")
+
+
+def rabbitmq(file, roles):
+    return complaint(roles / "rabbitmq/files/rabbitmq-check-config", file)
+
+
+def enabled_plugins(file, _roles):
+    """One Erlang list of plugins that the package has."""
+    plugins = next(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*")) / "plugins"
+    code = f"""
+        {{ok, [Names]}} = file:consult("{file}"),
+        Missing = [N || N <- Names, filelib:wildcard("{plugins}/" ++ atom_to_list(N) ++ "-*") =:= []],
+        case Missing of [] -> halt(0); _ -> io:format("no such plugins: ~p~n", [Missing]), halt(1) end."""
+    return complaint("erl", "-noinput", "-boot", "start_clean", "-eval", code)
+
+
+def shell(file, _roles):
+    return complaint("sh", "-n", file)
+
+
+def systemd(file, roles):
+    """A unit, or a drop-in of one, beside what Debian has. systemd only warns of what it does not know."""
+    dropped_in = file.parent.name.endswith(".d")
+    target = UNITS / (f"{file.parent.name}/{file.name}" if dropped_in else file.name)
+    target.parent.mkdir(exist_ok=True)
+    shutil.copy(file, target)
+    # A timer's service is checked with it.
+    for sibling in file.parent.glob(f"{file.stem}.service"):
+        shutil.copy(sibling, UNITS)
+    for program in (roles / "rabbitmq/files").iterdir():
+        shutil.copy(program, "/usr/local/sbin")
+    unit = file.parent.name.removesuffix(".d") if dropped_in else file.name
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, timeout=60, check=False
+    )
+    target.unlink()
+    return (done.stdout + done.stderr).strip() or ("" if done.returncode == 0 else f"exit code {done.returncode}")
+
+
+def supervisor(file, _roles):
+    """supervisord's own parser, which silently ignores an option that it does not know: that is a complaint, too."""
+    sys.path.insert(0, "/usr/lib/python3/dist-packages")
+    from supervisor.options import ServerOptions, UnhosedConfigParser
+
+    asked, parsers = set(), set()
+    ask = UnhosedConfigParser.saneget
+
+    def remember(parser, section, option, *arguments, **keywords):
+        asked.add((section, option))
+        parsers.add(parser)
+        return ask(parser, section, option, *arguments, **keywords)
+
+    target = PROGRAMS / file.name
+    shutil.copy(file, target)
+    said = io.StringIO()
+    UnhosedConfigParser.saneget = remember
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            ServerOptions().realize(["-c", "/etc/supervisor/supervisord.conf"])
+    except SystemExit:
+        return said.getvalue().strip() or "refused"
+    finally:
+        UnhosedConfigParser.saneget = ask
+        target.unlink()
+    programs = {(p, s) for p in parsers for s in p.sections() if s.startswith("program:")}
+    unknown = {f"[{s}] {option}" for p, s in programs for option in p.options(s) if (s, option) not in asked}
+    return "unknown options: " + ", ".join(sorted(unknown)) if unknown else ""
+
+
+VALIDATORS = {
+    "haproxy.cfg": haproxy,
+    "rabbitmq.conf": rabbitmq,
+    "enabled_plugins": enabled_plugins,
+    "rabbitmq-env.conf": shell,
+    "run": shell,
+    "celery-workers.conf": supervisor,
+}
+
+
+def validator(file):
+    """The validator of a file, by its name; None for those that are checked outside the image."""
+    if file.suffix in {".service", ".timer"} or file.parent.name.endswith(".service.d"):
+        return systemd
+    return VALIDATORS.get(file.name)
+
+
+def main():
+    folder, roles = map(Path, sys.argv[1:])
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    print(json.dumps({str(f.relative_to(folder)): validator(f)(f, roles) for f in files if validator(f)}))
+
+
+if __name__ == "__main__":
+    main()
