@@ -26,7 +26,11 @@ def run(command, *arguments, **environment):
         [Path(sys.executable).parent / command, *map(str, arguments)],
         cwd=PROJECT,
         env=os.environ
-        | {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_CALLBACKS_ENABLED": "minimal"}
+        | {
+            "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_CALLBACKS_ENABLED": "minimal",
+        }
         | environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -72,12 +72,12 @@ def supervisor(file, _roles):
     sys.path.insert(0, "/usr/lib/python3/dist-packages")
     from supervisor.options import ServerOptions, UnhosedConfigParser
 
-    asked, parsers = set(), set()
+    asked, parsers = set(), []
     ask = UnhosedConfigParser.saneget
 
     def remember(parser, section, option, *arguments, **keywords):
         asked.add((section, option))
-        parsers.add(parser)
+        parsers.append(parser)
         return ask(parser, section, option, *arguments, **keywords)
 
     target = PROGRAMS / file.name
@@ -92,8 +92,9 @@ def supervisor(file, _roles):
     finally:
         UnhosedConfigParser.saneget = ask
         target.unlink()
-    programs = {(p, s) for p in parsers for s in p.sections() if s.startswith("program:")}
-    unknown = {f"[{s}] {option}" for p, s in programs for option in p.options(s) if (s, option) not in asked}
+    parser = parsers[-1]
+    programs = [section for section in parser.sections() if section.startswith("program:")]
+    unknown = {f"[{s}] {option}" for s in programs for option in parser.options(s) if (s, option) not in asked}
     return "unknown options: " + ", ".join(sorted(unknown)) if unknown else ""
 
 

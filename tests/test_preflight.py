@@ -1,0 +1,152 @@
+"""Each wrong input stops preflight before anything is changed, with a sentence that says what to type.
+
+The hosts are this machine under other names. All cases run at the start, a few at a time; each test looks at one.
+"""
+
+import os
+import platform
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import kit
+import pytest
+import yaml
+from kit import PROJECT
+
+# The wanted words, in their order, and what the case changes: a group's hosts, a host's variables, or variables of all.
+CASES = {
+    "no brokers": (
+        ["has no brokers", "add at least one host under `rabbitmq:`"],
+        {"groups": {"rabbitmq": {}}},
+    ),
+    "no load balancers": (
+        ["has no load balancers", "add at least one host under `haproxy:`"],
+        {"groups": {"haproxy": {}}},
+    ),
+    "no workers": (
+        ["has no workers", "add at least one host under `celery_workers:`"],
+        {"groups": {"celery_workers": {}}},
+    ),
+    "an even number of brokers": (
+        ["2 brokers (mq1, mq2)", "add one host under `rabbitmq:`", "take one out", "number is odd"],
+        {"groups": {"rabbitmq": {"mq1": {}, "mq2": {}}}},
+    ),
+    "an unknown queue": (
+        ["program typo on w1", "unknown queue defualt", "add it to `cluster_queues`", "choose from default, slow"],
+        {"vars": {"cluster_worker_programs": [{"name": "typo", "queues": ["defualt"], "concurrency": 1}]}},
+    ),
+    "two programs of the same name": (
+        ["each program of `cluster_worker_programs` on w1", "name of its own"],
+        {"vars": {"cluster_worker_programs": [{"name": "p", "queues": ["default"], "concurrency": 1}] * 2}},
+    ),
+    "a queue for no other task": (
+        ["exactly one queue of `cluster_queues` the route '*'"],
+        {"vars": {"cluster_queues": [{"name": "default"}, {"name": "slow"}]}},
+    ),
+    "a wrong type": (
+        ["Correct these inputs of w1", "celery_app_broker_heartbeat_seconds", "soon", "int"],
+        {"vars": {"celery_app_broker_heartbeat_seconds": "soon"}},
+    ),
+    "a wrong choice": (
+        ["Correct these inputs of mq1", "rabbitmq_partition_handling", "pause_minority", "hope"],
+        {"vars": {"rabbitmq_partition_handling": "hope"}},
+    ),
+    "no source": (
+        ["no Python project in /nowhere", "set `cluster_app_source`", "pyproject.toml"],
+        {"vars": {"cluster_app_source": "/nowhere"}},
+    ),
+    "no lock file": (
+        ["nothing.txt does not exist", "set `cluster_app_requirements`", "or to ''"],
+        {"vars": {"cluster_app_requirements": "nothing.txt"}},
+    ),
+    "a broker URL without its transport": (
+        ["Write each broker URL as pyamqp://"],
+        {"vars": {"celery_app_broker_urls": ["amqp://celery@192.0.2.21:5672/warren"]}},
+    ),
+    "an unsupported release": (
+        ["Debian 12 (bookworm)", "install Debian 12 on it", "take it out of the inventory"],
+        {"extra": {"preflight_supported_releases": []}},
+    ),
+    "a host that cannot be reached": (
+        ["w1 cannot be reached", "`ssh operator@127.0.0.1`", "`--limit 'all:!w1'`"],
+        {
+            "groups": {
+                "celery_workers": {
+                    "w1": {
+                        "ansible_host": "127.0.0.1",
+                        "ansible_connection": "ssh",
+                        "ansible_port": 1,
+                        "ansible_user": "operator",
+                    }
+                }
+            }
+        },
+    ),
+}
+# The release that preflight wants, whatever this machine's is.
+THIS_RELEASE = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+
+
+def preflight(folder, groups=None, extra=None, **given):
+    """Run preflight.yml on a small good inventory with what the case changes."""
+    hosts = {"rabbitmq": {"mq1": {}}, "haproxy": {"lb1": {}}, "celery_workers": {"w1": {}}} | (groups or {})
+    celery = {"children": {"celery_workers": {"hosts": hosts.pop("celery_workers")}}}
+    inventory = {
+        "test": {
+            "children": {"celery": celery} | {group: {"hosts": of_group} for group, of_group in hosts.items()},
+            "vars": {
+                "ansible_connection": "local",
+                "ansible_host": "192.0.2.1",
+                "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+                "cluster_app_source": str(PROJECT / "app"),
+            }
+            | given.get("vars", {}),
+        }
+    }
+    folder.mkdir()
+    (folder / "inventory.yml").write_text(yaml.safe_dump(inventory))
+    (folder / "group_vars").symlink_to(PROJECT / "inventory/group_vars")
+    variables = {"preflight_supported_releases": [THIS_RELEASE], "secrets_dir": folder / "secrets"} | (extra or {})
+    return kit.run(
+        *["ansible-playbook", "-i", folder / "inventory.yml", "playbooks/preflight.yml"],
+        *kit.extra_vars(**variables),
+        # One line for each message: YAML's would be folded.
+        ANSIBLE_CALLBACK_RESULT_FORMAT="json",
+    )
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Every case's run, by its name."""
+    top = tmp_path_factory.mktemp("preflight")
+    cases = {name: changes for name, (_, changes) in CASES.items()} | {"good": {}}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        started = {
+            name: pool.submit(preflight, top / str(number), **changes)
+            for number, (name, changes) in enumerate(cases.items())
+        }
+    return {name: future.result() for name, future in started.items()}
+
+
+def recap(run):
+    """The line of each host after PLAY RECAP."""
+    return run.stdout.partition("PLAY RECAP")[2].splitlines()[1:]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_wrong_input_stops_the_run_with_what_to_type(runs, case):
+    words, _ = CASES[case]
+    run = runs[case]
+    assert run.returncode != 0
+    said = " ".join(re.findall(r'"msg": "(.*)"', run.stdout))
+    assert re.search(".*".join(map(re.escape, words)), said), run.stdout + run.stderr
+    assert recap(run)
+    assert not re.search(r"changed=[1-9]", run.stdout)
+
+
+def test_a_good_inventory_passes(runs):
+    run = runs["good"]
+    assert run.returncode == 0, run.stdout + run.stderr
+    lines = [line for line in recap(run) if line.strip()]
+    assert [line.split()[0] for line in lines if " ok=" in line][:3] == ["lb1", "mq1", "w1"]
+    assert not re.search(r"(changed|unreachable|failed|rescued|ignored)=[1-9]", "\n".join(lines))

@@ -1,0 +1,346 @@
+"""Every template renders from every inventory, for every host that has its role, and the daemon's own parser takes it.
+
+Ansible renders (render.yml), the daemons of the validators' image check (validators/), and Celery, which is installed
+here, loads its own settings and parses its own command lines.
+"""
+
+import configparser
+import importlib.util
+import json
+import re
+import resource
+import shlex
+import subprocess
+import sys
+
+import click
+import kit
+import pytest
+import yaml
+from celery import Celery
+from celery.app.defaults import SETTING_KEYS
+from celery.bin.base import CLIContext
+from celery.bin.worker import worker
+from celery.exceptions import QueueNotFound
+from kit import INVENTORIES, PROJECT
+
+sys.path.insert(0, str(PROJECT / "tests/validators"))
+from check import validator
+
+ROLES = sorted(path.name for path in (PROJECT / "roles").iterdir() if path.is_dir())
+TEMPLATES = [
+    (role, str(path.relative_to(PROJECT / "roles" / role / "templates")))
+    for role in ROLES
+    for path in sorted((PROJECT / "roles" / role / "templates").rglob("*.j2"))
+]
+# Checked in this file, the others by the image's validators.
+CHECKED_HERE = {"celeryconfig.py", "hosts", "limits.conf"}
+
+
+def inputs_of(role):
+    spec = yaml.safe_load((PROJECT / f"roles/{role}/meta/argument_specs.yml").read_text())
+    return list(spec["argument_specs"]["main"]["options"])
+
+
+class Rendered:
+    """What Ansible made of one inventory: `folder`/HOST/ROLE/FILE, and each host's role inputs."""
+
+    def __init__(self, folder, inventory_files, *arguments, **variables):
+        self.folder = folder / "rendered"
+        done = kit.run(
+            "ansible-playbook",
+            *kit.inventory_arguments(inventory_files),
+            PROJECT / "tests/render.yml",
+            # The roles' own check of their inputs, which preflight does.
+            *["--skip-tags", "always"],
+            *arguments,
+            *kit.extra_vars(
+                render_roles=kit.roles_by_group(),
+                render_templates=TEMPLATES,
+                render_inputs=[(role, name) for role in ROLES for name in inputs_of(role)],
+                # No secret is made in the working tree.
+                secrets_dir=folder / "secrets",
+                **variables,
+            ),
+            ANSIBLE_STDOUT_CALLBACK="ansible.posix.json",
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        tasks = {task["task"]["name"]: task["hosts"] for task in json.loads(done.stdout)["plays"][0]["tasks"]}
+        self.inputs = {host: result["msg"] for host, result in tasks["Tell the inputs"].items()}
+        for host, result in tasks["Render"].items():
+            for item in result["results"]:
+                role, template = item["item"]
+                path = self.folder / host / role / template.removesuffix(".j2")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(item["msg"])
+
+    def files(self, name):
+        """The rendered files of this name: (host, path)."""
+        return [(path.relative_to(self.folder).parts[0], path) for path in sorted(self.folder.rglob(name))]
+
+
+def complaints(folder):
+    """What the validators say of each file under a folder, in one run of their image."""
+    build = subprocess.run(
+        [PROJECT / "tests/validators/build"], capture_output=True, text=True, timeout=600, check=False
+    )
+    assert build.returncode == 0, build.stderr
+    done = subprocess.run(
+        [
+            PROJECT / "molecule/shared/podman",
+            *["run", "--rm", "--network", "none"],
+            # Podman's own default limits cannot be set where the machine's hard limits are lower.
+            *["--privileged", "--pids-limit", "-1"],
+            *["--ulimit", f"nofile={resource.getrlimit(resource.RLIMIT_NOFILE)[1]}", "--ulimit", "nproc=32768"],
+            *["-v", f"{folder}:/rendered:ro", "-v", f"{PROJECT}/roles:/roles:ro"],
+            *["-v", f"{PROJECT}/tests/validators:/validators:ro"],
+            build.stdout.strip(),
+            *["python3", "-B", "/validators/check.py", "/rendered", "/roles"],
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="session")
+def render(tmp_path_factory):
+    """Render an inventory by its name, once in the whole run."""
+    known = {}
+
+    def once(name):
+        if name not in known:
+            known[name] = Rendered(tmp_path_factory.mktemp(name), INVENTORIES[name])
+        return known[name]
+
+    return once
+
+
+@pytest.fixture(params=INVENTORIES)
+def rendered(request, render):
+    return render(request.param)
+
+
+def load_settings(path):
+    """The rendered celeryconfig.py, taken by a Celery of its own."""
+    spec = importlib.util.spec_from_file_location("celeryconfig_under_test", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    app = Celery("test", set_as_current=False)
+    app.config_from_object(module, force=True)
+    return module, app
+
+
+def test_every_template_has_a_validator():
+    """A new template needs one: an entry in validators/check.py, or a test here."""
+    files = [PROJECT / template.removesuffix(".j2") for _, template in TEMPLATES]
+    assert [file.name for file in files if file.name not in CHECKED_HERE and not validator(file)] == []
+
+
+def test_every_template_is_rendered_by_an_inventory(render):
+    done = {
+        path.relative_to(everything.folder / host).as_posix()
+        for everything in map(render, INVENTORIES)
+        for host, path in everything.files("*")
+        if path.is_file()
+    }
+    assert {f"{role}/{template.removesuffix('.j2')}" for role, template in TEMPLATES} - done == set()
+
+
+def test_preflight_knows_every_role():
+    """It says which roles a host has: a role that it does not list has its inputs unchecked, and is not rendered here."""
+    assert sorted(role for roles in kit.roles_by_group().values() for role in roles) == ROLES
+
+
+def test_the_daemons_accept_their_configuration(rendered):
+    said = complaints(rendered.folder)
+    assert said, "nothing was checked"
+    assert {file: complaint for file, complaint in said.items() if complaint} == {}
+
+
+def test_celery_accepts_and_knows_every_setting(rendered):
+    """Old and new names together are an error of Celery's; a name that it does not know would silently do nothing."""
+    files = rendered.files("celeryconfig.py")
+    assert files
+    for host, path in files:
+        module, app = load_settings(path)
+        names = {name for name in vars(module) if name.islower() and not name.startswith("_")}
+        assert names - SETTING_KEYS == set(), host
+        for name in names:
+            assert app.conf[name] == getattr(module, name)
+
+
+def test_celery_has_the_inputs_as_effective_settings(rendered):
+    for host, path in rendered.files("celeryconfig.py"):
+        _, app = load_settings(path)
+        given = {
+            name.removeprefix("celery_app_"): value
+            for name, value in rendered.inputs[host].items()
+            if name.startswith("celery_app_")
+        }
+        effective = {
+            "broker_urls": app.conf.broker_url,
+            "broker_heartbeat_seconds": app.conf.broker_heartbeat,
+            "broker_connection_timeout_seconds": app.conf.broker_connection_timeout,
+            "broker_channel_error_retry": app.conf.broker_channel_error_retry,
+            "confirm_publish": app.conf.broker_transport_options["confirm_publish"],
+            "publish_retry_max_retries": app.conf.task_publish_retry_policy["max_retries"],
+            "publish_retry_longest_seconds": app.conf.task_publish_retry_policy["interval_max"],
+            "acks_late": app.conf.task_acks_late,
+            "reject_on_worker_lost": app.conf.task_reject_on_worker_lost,
+            "prefetch_multiplier": app.conf.worker_prefetch_multiplier,
+            "ignore_result": app.conf.task_ignore_result,
+            "event_queue_ttl_seconds": app.conf.event_queue_ttl,
+            "event_queue_expires_seconds": app.conf.event_queue_expires,
+            "max_tasks_per_child": app.conf.worker_max_tasks_per_child or 0,
+            "max_memory_per_child_kib": app.conf.worker_max_memory_per_child or 0,
+        }
+        assert effective == {name: given[name] for name in effective}, host
+        # For ever: a worker must not exit because a failover took long.
+        assert app.conf.broker_connection_max_retries is None
+
+
+def test_every_broker_url_goes_through_py_amqp_to_a_haproxy(rendered):
+    balancers = {
+        inputs["haproxy_listeners"][0]["bind"] for inputs in rendered.inputs.values() if "haproxy_listeners" in inputs
+    }
+    for host, path in rendered.files("celeryconfig.py"):
+        _, app = load_settings(path)
+        assert all(url.startswith("pyamqp://") for url in app.conf.broker_url), host
+        assert {re.search(r"@([^/]+)/", url)[1] for url in app.conf.broker_url} == balancers, host
+        with app.connection_for_write() as connection:
+            assert connection.transport_cls == "pyamqp"
+
+
+def test_every_task_goes_to_its_queue_and_waits_for_a_confirm(rendered):
+    for host, path in rendered.files("celeryconfig.py"):
+        _, app = load_settings(path)
+        inputs = rendered.inputs[host]
+        queues = inputs["celery_app_queues"]
+        assert set(app.amqp.queues) == {queue["name"] for queue in queues}
+        for queue in queues:
+            for pattern in queue.get("routes", []):
+                task = pattern.replace("*", "some.task_of_nobody")
+                route = app.amqp.router.route({}, task)
+                assert route["queue"].name == queue["name"], f"{host}: {task}"
+                assert route["confirm_timeout"] == inputs["celery_app_confirm_timeout_seconds"]
+        with pytest.raises(QueueNotFound):
+            app.amqp.router.route({"queue": "consumed-by-nobody"}, "some.task")
+
+
+def test_celery_takes_the_command_line_of_every_program(rendered):
+    files = rendered.files("celery-workers.conf")
+    assert files
+    for host, path in files:
+        parsed = configparser.RawConfigParser(inline_comment_prefixes=(" ;",))
+        parsed.read_string(path.read_text())
+        inputs = rendered.inputs[host]
+        programs = {program["name"]: program for program in inputs["celery_worker_programs"]}
+        assert parsed.sections() == [f"program:{name}" for name in programs]
+        for name, program in programs.items():
+            section = parsed[f"program:{name}"]
+            words = shlex.split(section["command"])
+            module = inputs["celery_worker_app_module"]
+            assert words[:5] == [inputs["celery_worker_run"], "celery", "-A", module, "worker"]
+            context = CLIContext(app=Celery("test", set_as_current=False), no_color=True, workdir=None)
+            made = worker.make_context("celery worker", words[5:], obj=context)
+            assert made.args == [], "words that Celery would ignore"
+            assert made.params["hostname"] == f"{name}@{host}"
+            assert list(made.params["queues"]) == program["queues"]
+            assert int(made.params["concurrency"]) == program["concurrency"]
+            for part in ("heartbeat", "gossip", "mingle"):
+                assert made.params[f"without_{part}"] == inputs[f"celery_worker_without_{part}"]
+            # TERM to the parent alone is what lets a running task finish.
+            assert (section["stopsignal"], section["stopasgroup"], section["killasgroup"]) == ("TERM", "false", "true")
+            assert section.getint("stopwaitsecs") == inputs["celery_worker_stop_grace_seconds"]
+            assert section["environment"] == f'WARREN_FINGERPRINT="{inputs["celery_worker_fingerprint"]}"'
+
+
+def test_celery_refuses_a_misspelt_option():
+    """The parser of the test above bites."""
+    context = CLIContext(app=Celery("test", set_as_current=False), no_color=True, workdir=None)
+    with pytest.raises(click.exceptions.NoSuchOption):
+        worker.make_context("celery worker", ["--without-gosip"], obj=context)
+
+
+def test_supervisord_outlives_its_programs(rendered):
+    """systemd kills supervisord, and leaves its programs, when it stops waiting first."""
+    files = rendered.files("stop-grace.conf")
+    assert files
+    for host, path in files:
+        unit = configparser.RawConfigParser()
+        unit.optionxform = str
+        unit.read_string(path.read_text())
+        waits = unit.getint("Service", "TimeoutStopSec")
+        assert waits > rendered.inputs[host]["celery_app_stop_grace_seconds"]
+        assert waits > rendered.inputs[host].get("celery_worker_stop_grace_seconds", 0)
+
+
+def test_every_host_resolves_every_other(rendered):
+    for host, path in rendered.files("hosts"):
+        lines = [line.split() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
+        names = {}
+        for address, *of_address in lines:
+            for name in of_address:
+                names.setdefault(name, []).append(address)
+        assert names.pop("localhost") == ["127.0.0.1", "::1"]
+        assert {name: names[name] for name in rendered.inputs} == {
+            name: [rendered.inputs[host]["host_addresses"][name]] for name in rendered.inputs
+        }, host
+
+
+def test_systemds_own_limit_is_the_input(rendered):
+    """Read with configparser: systemd has no checker of system.conf."""
+    for host, path in rendered.files("limits.conf"):
+        system = configparser.RawConfigParser()
+        system.optionxform = str
+        system.read_string(path.read_text())
+        limit = rendered.inputs[host]["host_open_files_limit"]
+        assert {section: dict(system[section]) for section in system.sections()} == {
+            "Manager": {"DefaultLimitNOFILE": str(limit)}
+        }
+
+
+@pytest.fixture(scope="session")
+def bad(tmp_path_factory):
+    """What the validators say of mistakes: two that an operator can make in the inputs, and some in our own templates."""
+    mistaken = Rendered(
+        tmp_path_factory.mktemp("bad"),
+        INVENTORIES["lab"],
+        *["--limit", "mq1,lb1,w1"],
+        rabbitmq_extra_config={"vm_memory_high_watermark.relativ": 0.5},
+        haproxy_extra_global=["maxcon 5"],
+        rabbitmq_plugins=["rabbitmq_promtheus"],
+    )
+    for host, name, line in [
+        ("mq1", "rabbitmq-watchdog.service", "Restat=always"),
+        ("mq1", "rabbitmq-watchdog.timer", "[Timr]"),
+        ("mq1", "started-config.conf", "TimeoutStopSecs=3"),
+        ("mq1", "rabbitmq-env.conf", 'NODENAME="rabbit@mq1'),
+        ("w1", "celery-workers.conf", "killasgruop=true"),
+        ("w1", "run", "if true"),
+    ]:
+        ((_, path),) = [found for found in mistaken.files(name) if found[0] == host]
+        path.write_text(path.read_text() + f"{line}\n")
+    return complaints(mistaken.folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("lb1/haproxy/haproxy.cfg", "unknown keyword 'maxcon'"),
+        ("mq1/rabbitmq/rabbitmq.conf", "vm_memory_high_watermark.relativ"),
+        ("mq1/rabbitmq/enabled_plugins", "no such plugins: [rabbitmq_promtheus]"),
+        ("mq1/rabbitmq/rabbitmq-watchdog.service", "Restat"),
+        ("mq1/rabbitmq/rabbitmq-watchdog.timer", "Timr"),
+        ("mq1/rabbitmq/rabbitmq-server.service.d/started-config.conf", "TimeoutStopSecs"),
+        ("mq1/rabbitmq/rabbitmq-env.conf", "Unterminated quoted string"),
+        ("w1/celery_worker/celery-workers.conf", "killasgruop"),
+        ("w1/celery_app/run", "Syntax error"),
+    ],
+)
+def test_the_validators_bite(bad, file, words):
+    assert words in bad[file]
