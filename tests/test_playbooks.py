@@ -4,9 +4,18 @@ import json
 
 import kit
 import pytest
+import yaml
 from kit import INVENTORIES, PROJECT
 
 PLAYBOOKS = sorted(path.relative_to(PROJECT) for path in (PROJECT / "playbooks").rglob("*.yml"))
+
+
+def group_variables(groups):
+    """(group, its `vars:`) of every group in an inventory file."""
+    for name, group in groups.items():
+        if group and "vars" in group:
+            yield name, group["vars"]
+        yield from group_variables((group or {}).get("children") or {})
 
 
 @pytest.fixture(params=INVENTORIES)
@@ -31,12 +40,28 @@ def test_every_inventory_draws_its_graph(inventory):
         assert f"@{group}:" in done.stdout
 
 
-def test_every_host_has_an_address(inventory):
-    """`wiring.yml` takes addresses from the inventory, so that --limit works."""
-    done = kit.run("ansible-inventory", *inventory, "--list", "--export", "--limit", "all")
+@pytest.fixture
+def hostvars(inventory):
+    done = kit.run("ansible-inventory", *inventory, "--list")
     assert done.returncode == 0, done.stderr
-    variables = json.loads(done.stdout)["_meta"]["hostvars"]
-    assert variables
-    assert [host for host, values in variables.items() if not values.get("ansible_host")] == []
-    addresses = [values["ansible_host"] for values in variables.values()]
+    return json.loads(done.stdout)["_meta"]["hostvars"]
+
+
+def test_what_an_inventory_file_sets_takes_effect(inventory, hostvars):
+    """group_vars/all beats `vars:` of a group in an inventory file: such a line would silently do nothing."""
+    lost = {
+        f"{group}: {name}: {value}"
+        for file in inventory[1::2]
+        for group, variables in group_variables(yaml.safe_load(file.read_text()))
+        for name, value in variables.items()
+        # A group's variable may be overridden on a host, but not on every one.
+        if all(of_host.get(name) != value for of_host in hostvars.values())
+    }
+    assert lost == set(), "set it in group_vars/ENVIRONMENT.yml or on a host instead"
+
+
+def test_every_host_has_an_address(hostvars):
+    """`wiring.yml` takes addresses from the inventory, so that --limit works."""
+    assert [host for host, values in hostvars.items() if not values.get("ansible_host")] == []
+    addresses = [values["ansible_host"] for values in hostvars.values()]
     assert len(set(addresses)) == len(addresses), "two hosts have the same address"

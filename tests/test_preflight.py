@@ -13,7 +13,7 @@ import pytest
 import yaml
 from kit import PROJECT
 
-# The wanted words, in their order, and what the case changes: a group's hosts, a host's variables, or variables of all.
+# The wanted words, in their order, and what the case changes: groups (host to variables), group_vars, or -e.
 CASES = {
     "no brokers": (
         ["has no brokers", "add at least one host under `rabbitmq:`"],
@@ -33,35 +33,35 @@ CASES = {
     ),
     "an unknown queue": (
         ["program typo on w1", "unknown queue defualt", "add it to `cluster_queues`", "choose from default, slow"],
-        {"vars": {"cluster_worker_programs": [{"name": "typo", "queues": ["defualt"], "concurrency": 1}]}},
+        {"variables": {"cluster_worker_programs": [{"name": "typo", "queues": ["defualt"], "concurrency": 1}]}},
     ),
     "two programs of the same name": (
         ["each program of `cluster_worker_programs` on w1", "name of its own"],
-        {"vars": {"cluster_worker_programs": [{"name": "p", "queues": ["default"], "concurrency": 1}] * 2}},
+        {"variables": {"cluster_worker_programs": [{"name": "p", "queues": ["default"], "concurrency": 1}] * 2}},
     ),
     "a queue for no other task": (
         ["exactly one queue of `cluster_queues` the route '*'"],
-        {"vars": {"cluster_queues": [{"name": "default"}, {"name": "slow"}]}},
+        {"variables": {"cluster_queues": [{"name": "default"}, {"name": "slow"}]}},
     ),
     "a wrong type": (
         ["Correct these inputs of w1", "celery_app_broker_heartbeat_seconds", "soon", "int"],
-        {"vars": {"celery_app_broker_heartbeat_seconds": "soon"}},
+        {"variables": {"celery_app_broker_heartbeat_seconds": "soon"}},
     ),
     "a wrong choice": (
         ["Correct these inputs of mq1", "rabbitmq_partition_handling", "pause_minority", "hope"],
-        {"vars": {"rabbitmq_partition_handling": "hope"}},
+        {"variables": {"rabbitmq_partition_handling": "hope"}},
     ),
     "no source": (
         ["no Python project in /nowhere", "set `cluster_app_source`", "pyproject.toml"],
-        {"vars": {"cluster_app_source": "/nowhere"}},
+        {"variables": {"cluster_app_source": "/nowhere"}},
     ),
     "no lock file": (
         ["nothing.txt does not exist", "set `cluster_app_requirements`", "or to ''"],
-        {"vars": {"cluster_app_requirements": "nothing.txt"}},
+        {"variables": {"cluster_app_requirements": "nothing.txt"}},
     ),
     "a broker URL without its transport": (
         ["Write each broker URL as pyamqp://"],
-        {"vars": {"celery_app_broker_urls": ["amqp://celery@192.0.2.21:5672/warren"]}},
+        {"variables": {"celery_app_broker_urls": ["amqp://celery@192.0.2.21:5672/warren"]}},
     ),
     "an unsupported release": (
         ["Debian 12 (bookworm)", "install Debian 12 on it", "take it out of the inventory"],
@@ -87,29 +87,25 @@ CASES = {
 THIS_RELEASE = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
 
 
-def preflight(folder, groups=None, extra=None, **given):
+def preflight(folder, groups=None, variables=None, extra=None):
     """Run preflight.yml on a small good inventory with what the case changes."""
     hosts = {"rabbitmq": {"mq1": {}}, "haproxy": {"lb1": {}}, "celery_workers": {"w1": {}}} | (groups or {})
     celery = {"children": {"celery_workers": {"hosts": hosts.pop("celery_workers")}}}
-    inventory = {
-        "test": {
-            "children": {"celery": celery} | {group: {"hosts": of_group} for group, of_group in hosts.items()},
-            "vars": {
-                "ansible_connection": "local",
-                "ansible_host": "192.0.2.1",
-                "ansible_python_interpreter": "{{ ansible_playbook_python }}",
-                "cluster_app_source": str(PROJECT / "app"),
-            }
-            | given.get("vars", {}),
-        }
-    }
-    folder.mkdir()
-    (folder / "inventory.yml").write_text(yaml.safe_dump(inventory))
-    (folder / "group_vars").symlink_to(PROJECT / "inventory/group_vars")
-    variables = {"preflight_supported_releases": [THIS_RELEASE], "secrets_dir": folder / "secrets"} | (extra or {})
+    children = {"celery": celery} | {group: {"hosts": of_group} for group, of_group in hosts.items()}
+    of_all = {
+        "ansible_connection": "local",
+        "ansible_host": "192.0.2.1",
+        "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+        "cluster_app_source": str(PROJECT / "app"),
+    } | (variables or {})
+    (folder / "group_vars").mkdir(parents=True)
+    (folder / "group_vars/all").symlink_to(PROJECT / "inventory/group_vars/all")
+    (folder / "group_vars/test.yml").write_text(yaml.safe_dump(of_all))
+    (folder / "inventory.yml").write_text(yaml.safe_dump({"test": {"children": children}}))
+    given = {"preflight_supported_releases": [THIS_RELEASE], "secrets_dir": folder / "secrets"} | (extra or {})
     return kit.run(
         *["ansible-playbook", "-i", folder / "inventory.yml", "playbooks/preflight.yml"],
-        *kit.extra_vars(**variables),
+        *kit.extra_vars(**given),
         # One line for each message: YAML's would be folded.
         ANSIBLE_CALLBACK_RESULT_FORMAT="json",
     )

@@ -151,7 +151,7 @@ def test_every_template_is_rendered_by_an_inventory(render):
 
 
 def test_preflight_knows_every_role():
-    """It says which roles a host has: a role that it does not list has its inputs unchecked, and is not rendered here."""
+    """It says which roles a host has: the inputs of one that it does not list are unchecked, its templates unrendered."""
     assert sorted(role for roles in kit.roles_by_group().values() for role in roles) == ROLES
 
 
@@ -306,7 +306,7 @@ def test_systemds_own_limit_is_the_input(rendered):
 
 @pytest.fixture(scope="session")
 def bad(tmp_path_factory):
-    """What the validators say of mistakes: two that an operator can make in the inputs, and some in our own templates."""
+    """What the validators say of mistakes: some that an operator can make in the inputs, and some in our templates."""
     mistaken = Rendered(
         tmp_path_factory.mktemp("bad"),
         INVENTORIES["lab"],
