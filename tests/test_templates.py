@@ -151,7 +151,7 @@ def test_every_template_is_rendered_by_an_inventory(render):
 
 
 def test_preflight_knows_every_role():
-    """It says which roles a host has: the inputs of one that it does not list are unchecked, its templates unrendered."""
+    """A role that it does not list would have unchecked inputs, and templates that no test renders."""
     assert sorted(role for roles in kit.roles_by_group().values() for role in roles) == ROLES
 
 
