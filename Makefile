@@ -5,7 +5,7 @@
 lab: bootstrap
 	molecule/shared/tour
 
-# Remove everything that `make lab` made, but for Debian's packages and .venv.
+# Remove everything that `make lab` made, but for Debian's packages, .venv and the caches of built releases.
 lab-down: bootstrap
 	.venv/bin/ansible-playbook molecule/shared/destroy.yml -e lab_remove_image=true
 
