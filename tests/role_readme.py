@@ -21,7 +21,8 @@ END = "<!-- end of inputs -->"
 def plain(text: str | list[str]) -> str:
     """Turn a description in Ansible's markup into one line that fits a Markdown table."""
     line = " ".join(" ".join([text] if isinstance(text, str) else text).split())
-    return re.sub(r"\b[CVO]\(([^)]*)\)", r"`\1`", line).replace("|", "\\|")
+    # What is marked may hold one pair of parentheses itself, as a call does.
+    return re.sub(r"\b[CVO]\(((?:[^()]|\([^()]*\))*)\)", r"`\1`", line).replace("|", "\\|")
 
 
 def type_of(option: dict) -> str:

@@ -7,11 +7,13 @@ here, loads its own settings and parses its own command lines.
 import configparser
 import importlib.util
 import json
+import os
 import re
 import resource
 import shlex
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import click
 import kit
@@ -108,15 +110,12 @@ def complaints(folder):
 
 @pytest.fixture(scope="session")
 def render(tmp_path_factory):
-    """Render an inventory by its name, once in the whole run."""
-    known = {}
-
-    def once(name):
-        if name not in known:
-            known[name] = Rendered(tmp_path_factory.mktemp(name), INVENTORIES[name])
-        return known[name]
-
-    return once
+    """What an inventory's templates became, by its name: all are rendered once in the whole run, side by side."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        started = {
+            name: pool.submit(Rendered, tmp_path_factory.mktemp(name), files) for name, files in INVENTORIES.items()
+        }
+    return lambda name: started[name].result()
 
 
 @pytest.fixture(params=INVENTORIES)
