@@ -7,7 +7,10 @@ import pytest
 import yaml
 from kit import INVENTORIES, PROJECT
 
-PLAYBOOKS = sorted(path.relative_to(PROJECT) for path in (PROJECT / "playbooks").rglob("*.yml"))
+PLAYBOOKS = sorted(
+    path.relative_to(PROJECT)
+    for path in [*(PROJECT / "playbooks").rglob("*.yml"), *(PROJECT / "molecule/shared").glob("*.yml")]
+)
 
 
 def group_variables(groups):
