@@ -100,7 +100,7 @@ def preflight(folder, groups=None, variables=None, extra=None):
         "ansible_connection": "local",
         "ansible_host": "192.0.2.1",
         "ansible_python_interpreter": "{{ ansible_playbook_python }}",
-        "cluster_app_source": str(PROJECT / "app"),
+        "cluster_app_source": str(PROJECT / "app/reference"),
     } | (variables or {})
     (folder / "group_vars").mkdir(parents=True)
     (folder / "group_vars/all").symlink_to(PROJECT / "inventory/group_vars/all")
