@@ -23,7 +23,8 @@ def main() -> int:
     app = find_app(module)
     accumulate = app.tasks["celery.accumulate"]
     waiting = set(queues)
-    with app.connection_for_write() as connection:
+    # A connection for reading, as the one for writing may be of a client that cannot consume.
+    with app.connection_for_read() as connection:
         name = f"warren-smoke.{uuid.uuid4()}"
         # Both are deleted with this connection, or by the broker if they are never used.
         exchange = Exchange(name, "direct", durable=False, auto_delete=True)
