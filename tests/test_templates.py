@@ -192,12 +192,19 @@ def test_celery_has_the_inputs_as_effective_settings(rendered):
             "reject_on_worker_lost": app.conf.task_reject_on_worker_lost,
             "prefetch_multiplier": app.conf.worker_prefetch_multiplier,
             "ignore_result": app.conf.task_ignore_result,
+            "serializer": app.conf.task_serializer,
+            "compression": app.conf.task_compression or "none",
+            "result_expires_seconds": app.conf.result_expires,
             "event_queue_ttl_seconds": app.conf.event_queue_ttl,
             "event_queue_expires_seconds": app.conf.event_queue_expires,
             "max_tasks_per_child": app.conf.worker_max_tasks_per_child or 0,
             "max_memory_per_child_kib": app.conf.worker_max_memory_per_child or 0,
         }
         assert effective == {name: given[name] for name in effective}, host
+        assert app.conf.accept_content[:1] == ["json"]
+        assert {given["serializer"], *given["accept_content"]} <= set(app.conf.accept_content)
+        assert app.conf.result_backend.partition(":")[0] == given["result_backend"]
+        assert app.amqp.argsrepr_maxsize == app.amqp.kwargsrepr_maxsize == given["arguments_shown_characters"]
         # For ever: a worker must not exit because a failover took long.
         assert app.conf.broker_connection_max_retries is None
 
@@ -221,11 +228,14 @@ def test_every_task_goes_to_its_queue_and_waits_for_a_confirm(rendered):
         queues = inputs["celery_app_queues"]
         assert set(app.amqp.queues) == {queue["name"] for queue in queues}
         for queue in queues:
-            for pattern in queue.get("routes", []):
-                task = pattern.replace("*", "some.task_of_nobody")
+            assert app.amqp.queues[queue["name"]].max_priority == (queue.get("max_priority") or None)
+            for wanted in queue.get("routes", []):
+                wanted = wanted if isinstance(wanted, dict) else {"task": wanted, "priority": None}
+                task = wanted["task"].replace("*", "some.task_of_nobody")
                 route = app.amqp.router.route({}, task)
                 assert route["queue"].name == queue["name"], f"{host}: {task}"
                 assert route["confirm_timeout"] == inputs["celery_app_confirm_timeout_seconds"]
+                assert route.get("priority") == wanted["priority"]
         with pytest.raises(QueueNotFound):
             app.amqp.router.route({"queue": "consumed-by-nobody"}, "some.task")
 
@@ -244,12 +254,18 @@ def test_celery_takes_the_command_line_of_every_program(rendered):
             words = shlex.split(section["command"])
             module = inputs["celery_worker_app_module"]
             assert words[:5] == [inputs["celery_worker_run"], "celery", "-A", module, "worker"]
+            # Celery would import the library of a pool, which only a release has.
+            words.remove(f"--pool={program.get('pool', 'prefork')}")
             context = CLIContext(app=Celery("test", set_as_current=False), no_color=True, workdir=None)
             made = worker.make_context("celery worker", words[5:], obj=context)
             assert made.args == [], "words that Celery would ignore"
             assert made.params["hostname"] == f"{name}@{host}"
             assert list(made.params["queues"]) == program["queues"]
-            assert int(made.params["concurrency"]) == program["concurrency"]
+            assert made.params["concurrency"] == program.get("concurrency")
+            scale = program.get("autoscale")
+            assert made.params["autoscale"] == ((scale["max"], scale["min"]) if scale else None)
+            assert made.params["max_tasks_per_child"] == program.get("max_tasks_per_child")
+            assert made.params["max_memory_per_child"] == program.get("max_memory_per_child_kib")
             for part in ("heartbeat", "gossip", "mingle"):
                 assert made.params[f"without_{part}"] == inputs[f"celery_worker_without_{part}"]
             # TERM to the parent alone is what lets a running task finish.

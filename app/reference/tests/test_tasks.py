@@ -21,6 +21,7 @@ def test_task_names_are_stable(worker):
     ours = sorted(name for name in worker.app.tasks if name.startswith("warren_app"))
     assert ours == [
         "warren_app.ledger.record",
+        "warren_app.tasks.alert",
         "warren_app.tasks.count_words",
         "warren_app.tasks.estimate_pi",
         "warren_app.tasks.fetch_unreliable",
@@ -30,6 +31,11 @@ def test_task_names_are_stable(worker):
 def test_count_words(call):
     assert call(tasks.count_words, "one two\n three ") == 3
     assert call(tasks.count_words, "") == 0
+
+
+def test_alert_logs_its_message(worker, caplog):
+    tasks.alert("the tank is empty")
+    assert "the tank is empty" in caplog.text
 
 
 def test_estimate_pi(call):

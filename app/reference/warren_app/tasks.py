@@ -1,13 +1,17 @@
-"""Example tasks: a quick one, a slow one, and one that fails and retries.
+"""Example tasks: a quick one, an urgent one, a slow one, and one that fails and retries.
 
-All three may be run twice with the same arguments without harm. A cluster that promises to lose
+All of them may be run twice with the same arguments without harm. A cluster that promises to lose
 no task needs that: after a crash the broker delivers the unfinished tasks again.
 """
 
 import random
 import time
 
+from celery.utils.log import get_task_logger
+
 from warren_app.celery import app
+
+logger = get_task_logger(__name__)
 
 MAX_ESTIMATE_SECONDS = 3600.0
 MAX_BACKOFF_SECONDS = 60.0
@@ -17,10 +21,17 @@ class SourceUnavailableError(Exception):
     """The simulated source did not answer."""
 
 
-@app.task(name="warren_app.tasks.count_words")
+# Somebody waits for the number, so it is kept whatever the cluster's default is.
+@app.task(name="warren_app.tasks.count_words", ignore_result=False)
 def count_words(text):
     """Return the number of whitespace-separated words in `text` (a str), as an int."""
     return len(text.split())
+
+
+@app.task(name="warren_app.tasks.alert")
+def alert(message):
+    """Log `message` (a str). Operators give it a priority, so that it overtakes other tasks."""
+    logger.warning("%s", message)
 
 
 @app.task(name="warren_app.tasks.estimate_pi")

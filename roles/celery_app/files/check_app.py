@@ -1,4 +1,6 @@
-"""Import a Celery project as a worker would, with all its task modules; the traceback of what fails is its output.
+"""Import a Celery project as a worker would, with its settings and all its task modules.
+
+What fails is said by its traceback: the project's code, or a package that the settings need and the release lacks.
 
 Usage: check_app.py MODULE
 """
@@ -6,7 +8,13 @@ Usage: check_app.py MODULE
 import sys
 
 from celery.app.utils import find_app
+from kombu.compression import get_encoder
+from kombu.serialization import prepare_accept_content
 
 app = find_app(sys.argv[1])
 app.loader.import_default_modules()
 app.finalize()
+app.backend  # noqa: B018  (looks the result backend up)
+prepare_accept_content(app.conf.accept_content)
+if app.conf.task_compression:
+    get_encoder(app.conf.task_compression)

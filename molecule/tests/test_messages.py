@@ -1,0 +1,48 @@
+"""Serializers and compressions, from a publisher through the broker to a worker and back into the ledger."""
+
+import uuid
+
+import pytest
+
+COMPRESSIONS = ["none", "zlib", "bzip2", "zstd"]
+# One task of each combination of the serializers and compressions given; every publish is confirmed.
+SUBMIT = """
+import itertools, sys
+from celery.app.utils import find_app
+module, run, serializers, compressions = sys.argv[1:]
+app = find_app(module)
+app.loader.import_default_modules()
+record = app.tasks["warren_app.ledger.record"]
+for number, (serializer, compression) in enumerate(itertools.product(serializers.split(","), compressions.split(","))):
+    record.apply_async(
+        (run, number), {"payload": "text " * 400}, queue="default", serializer=serializer,
+        compression=None if compression == "none" else compression,
+    )
+"""
+
+
+@pytest.fixture
+def submit(publisher):
+    def submit(run, serializers, compressions):
+        arguments = [publisher.expect("celery_app_module"), run, ",".join(serializers), ",".join(compressions)]
+        publisher.app_output("python", "-c", SUBMIT, *arguments)
+
+    return submit
+
+
+def test_every_accepted_serializer_and_compression_arrives(publisher, submit, ledger):
+    run = f"messages-{uuid.uuid4()}"
+    accepted = {"json", *publisher.expect("celery_app_accept_content")}
+    assert accepted == {"json", "msgpack", "yaml"}
+    submit(run, sorted(accepted), COMPRESSIONS)
+    assert sorted(record["number"] for record in ledger(run, 12)) == list(range(12))
+
+
+def test_pickle_is_refused_unless_it_is_asked_for(workers, submit, ledger):
+    """A worker that does not accept it never unpickles it; the task is refused, and the worker goes on."""
+    run = f"pickle-{uuid.uuid4()}"
+    since = {worker.name: worker.run("sh -c 'wc -c < /var/log/celery/default.log'") for worker in workers}
+    submit(run, ["pickle"], ["none"])
+    assert ledger(run, 1, seconds=5) == []
+    said = "".join(worker.run(f"tail -c +{since[worker.name]} /var/log/celery/default.log") for worker in workers)
+    assert "Refusing to deserialize" in said
