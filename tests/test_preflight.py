@@ -13,6 +13,9 @@ import pytest
 import yaml
 from kit import PROJECT
 
+# A worker program for both queues, of a fixed size and of a changing one.
+PROGRAM = {"name": "all", "queues": ["default", "slow"], "concurrency": 1}
+SCALED = {"name": "all", "queues": ["default", "slow"], "autoscale": {"min": 1, "max": 2}}
 # The wanted words, in their order, and what the case changes: groups (host to variables), group_vars, or -e.
 CASES = {
     "no brokers": (
@@ -38,6 +41,65 @@ CASES = {
     "two programs of the same name": (
         ["each program of `cluster_worker_programs` on w1", "name of its own"],
         {"variables": {"cluster_worker_programs": [{"name": "p", "queues": ["default"], "concurrency": 1}] * 2}},
+    ),
+    "a queue that nobody consumes": (
+        ["No worker program consumes the queue slow", "`queues:` of a program in `cluster_worker_programs`"],
+        {"variables": {"cluster_worker_programs": [{"name": "p", "queues": ["default"], "concurrency": 1}]}},
+    ),
+    "an unknown pool": (
+        ["Correct these inputs of w1", "pool", "preforked", "gevent"],
+        {"variables": {"cluster_worker_programs": [PROGRAM | {"pool": "preforked"}]}},
+    ),
+    "a pool without a size": (
+        ["program all on w1 either `concurrency: NUMBER` or `autoscale"],
+        {"variables": {"cluster_worker_programs": [{"name": "all", "queues": ["default", "slow"]}]}},
+    ),
+    "a pool with two sizes": (
+        ["program all on w1 either `concurrency: NUMBER` or `autoscale"],
+        {"variables": {"cluster_worker_programs": [PROGRAM | {"autoscale": {"min": 1, "max": 2}}]}},
+    ),
+    "threads that grow": (
+        ["`autoscale` of the worker program all on w1 needs the pool prefork"],
+        {"variables": {"cluster_worker_programs": [SCALED | {"pool": "threads"}]}},
+    ),
+    "a quorum queue with autoscale": (
+        ["program all on w1 has `autoscale`, but slow is a quorum queue", "give `concurrency` instead"],
+        {"variables": {"cluster_worker_programs": [SCALED], "celery_worker_quorum_queues": ["slow"]}},
+    ),
+    "threads that are recycled": (
+        ["Only the pool prefork replaces its processes", "program all on w1"],
+        {"variables": {"cluster_worker_programs": [PROGRAM | {"pool": "threads", "max_tasks_per_child": 5}]}},
+    ),
+    "an unknown serializer": (
+        ["Correct these inputs of w1", "celery_app_serializer", "msgpack"],
+        {"variables": {"celery_app_serializer": "xml"}},
+    ),
+    "an unknown compression": (
+        ["Correct these inputs of w1", "celery_app_compression", "zstd"],
+        {"variables": {"celery_app_compression": "rar"}},
+    ),
+    "an unknown result backend": (
+        ["Correct these inputs of w1", "celery_app_result_backend", "django-db"],
+        {"variables": {"cluster_result_backend": "memcached"}},
+    ),
+    "the result backend redis without a Redis": (
+        ["add a host under `redis:`", "`cluster_result_backend: disabled`"],
+        {"variables": {"cluster_result_backend": "redis"}},
+    ),
+    "pickle by accident": (
+        ["pickle lets everyone", "run code on every worker", "`celery_app_accept_pickle: true`"],
+        {"variables": {"celery_app_accept_content": ["pickle"]}},
+    ),
+    "a priority above the queue's": (
+        ["shop.pay", "number from 0 to the queue's `max_priority`, 5"],
+        {
+            "variables": {
+                "cluster_queues": [
+                    {"name": "default", "max_priority": 5, "routes": [{"task": "shop.pay", "priority": 9}, "*"]},
+                    {"name": "slow"},
+                ]
+            }
+        },
     ),
     "a queue for no other task": (
         ["exactly one queue of `cluster_queues` the route '*'"],

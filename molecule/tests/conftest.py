@@ -13,6 +13,8 @@ import re
 import shlex
 import subprocess
 import tempfile
+import time
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
@@ -164,6 +166,46 @@ def playbook(inventory):
     return run
 
 
+FIGURES = []
+
+
+@pytest.fixture(scope="session")
+def figures():
+    """Measured figures, each a line that is printed at the end of the run."""
+    return FIGURES
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print what was measured."""
+    if FIGURES:
+        terminalreporter.section("figures")
+        for line in FIGURES:
+            terminalreporter.write_line(line)
+
+
+def records_of(member, run):
+    """The records that a host's workers wrote of a run, in the order in which they did its tasks."""
+    folder = member.expect("celery_app_environment")["LEDGER_DIR"]
+    lines = member.run("sh -c %s", f"cat {shlex.quote(folder)}/{shlex.quote(run)}/done-*.jsonl 2>/dev/null || true")
+    return [json.loads(line) for line in lines.splitlines()]
+
+
+@pytest.fixture
+def ledger(workers):
+    """Wait until so many tasks of a run are done, or for some seconds: ledger(run, number) -> records, oldest first."""
+
+    def wait(run, number, seconds=60):
+        found = []
+        for _ in range(seconds):
+            found = sorted((record for worker in workers for record in records_of(worker, run)), key=itemgetter("time"))
+            if len(found) >= number:
+                break
+            time.sleep(1)
+        return found
+
+    return wait
+
+
 @pytest.fixture
 def count_tasks(publishers, workers):
     """Submit tasks through the ledger and count who did them: count_tasks(run, number) -> {worker: tasks done}.
@@ -171,19 +213,16 @@ def count_tasks(publishers, workers):
     Fails when a task is lost or done twice. `also` names workers beyond those of the inventory.
     """
 
-    def done_on(member, run):
-        directory = member.expect("celery_app_environment")["LEDGER_DIR"]
-        lines = member.host.run(f"cat {shlex.quote(directory)}/{shlex.quote(run)}/done-*.jsonl").stdout.splitlines()
-        return [json.loads(line)["number"] for line in lines]
-
     def count(run, tasks, *submit_arguments, submit_on=publishers[0], also=(), seconds=60):
         submit_on.app_output("ledger", "submit", "--run", run, "--count", str(tasks), *submit_arguments, seconds=300)
         executed = {}
         for _ in range(seconds):
-            executed = {member.name: done_on(member, run) for member in [*workers, *also]}
+            executed = {
+                member.name: [record["number"] for record in records_of(member, run)] for member in [*workers, *also]
+            }
             if len({number for numbers in executed.values() for number in numbers}) == tasks:
                 break
-            subprocess.run(["sleep", "1"], check=True)
+            time.sleep(1)
         numbers = sorted(number for done in executed.values() for number in done)
         assert numbers == list(dict.fromkeys(numbers)), "some tasks ran twice"
         assert len(numbers) == tasks, f"{tasks - len(numbers)} of {tasks} tasks are lost"

@@ -59,7 +59,7 @@ def systemd(file, roles):
     # A timer's service is checked with it.
     for sibling in file.parent.glob(f"{file.stem}.service"):
         shutil.copy(sibling, UNITS)
-    for program in (roles / "rabbitmq/files").iterdir():
+    for program in roles.glob("*/files/*"):
         shutil.copy(program, "/usr/local/sbin")
     unit = file.parent.name.removesuffix(".d") if dropped_in else file.name
     done = subprocess.run(
