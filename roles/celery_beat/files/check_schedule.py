@@ -1,0 +1,60 @@
+"""Say what is wrong with a schedule, in sentences, one a line; Celery itself parses it.
+
+Reads {"schedule": [entry, …], "timezone": name} from standard input. The exit code is 1 when something is wrong.
+"""
+
+import json
+import sys
+import zoneinfo
+from collections import Counter
+from collections.abc import Iterator
+
+try:
+    from celery.schedules import crontab
+except ImportError:
+    sys.exit(
+        "Celery, which reads the schedule, is missing on the machine that runs Ansible; type there: "
+        "pip install -r requirements.txt"
+    )
+
+
+def complaints(entries: list[dict], timezone: str) -> Iterator[str]:
+    """Yield a sentence for each mistake, with the entry's name and what to type."""
+    try:
+        zoneinfo.ZoneInfo(timezone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        yield f"There is no time zone {timezone}: type UTC, or a name such as Europe/Berlin."
+    for name, number in Counter(entry["name"] for entry in entries).items():
+        if number > 1:
+            yield f"{number} entries are named {name}: give each a name of its own."
+    for entry in entries:
+        of_entry = f"The entry {entry['name']}"
+        if ("every_seconds" in entry) == ("crontab" in entry):
+            has = "both every_seconds and crontab" if "crontab" in entry else "neither every_seconds nor crontab"
+            yield f"{of_entry} has {has}: give it one of the two."
+            continue
+        for option in {"every_seconds", "expires_seconds"} & entry.keys():
+            if not float(entry[option]) > 0:
+                yield f"{of_entry} has {option}: {entry[option]}; type a number above 0."
+        if "crontab" in entry:
+            fields = str(entry["crontab"]).split()
+            try:
+                if len(fields) != 5:
+                    raise ValueError(f"it has {len(fields)} fields")
+                crontab.from_string(" ".join(fields))
+            except Exception as error:  # Celery raises several, of which some have no common base.
+                yield (
+                    f"{of_entry} has the crontab '{entry['crontab']}', which Celery cannot read ({error}): "
+                    "type minute, hour, day of the month, month and day of the week, as '30 3 * * *'."
+                )
+
+
+def main() -> int:
+    given = json.load(sys.stdin)
+    found = list(complaints(given["schedule"], given["timezone"]))
+    print("\n".join(found))
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
