@@ -5,6 +5,7 @@ here, loads its own settings and parses its own command lines.
 """
 
 import configparser
+import datetime
 import importlib.util
 import json
 import os
@@ -21,9 +22,12 @@ import pytest
 import yaml
 from celery import Celery
 from celery.app.defaults import SETTING_KEYS
+from celery.beat import ScheduleEntry
 from celery.bin.base import CLIContext
+from celery.bin.beat import beat
 from celery.bin.worker import worker
 from celery.exceptions import QueueNotFound
+from celery.schedules import crontab, schedule
 from kit import INVENTORIES, PROJECT
 
 sys.path.insert(0, str(PROJECT / "tests/validators"))
@@ -36,7 +40,7 @@ TEMPLATES = [
     for path in sorted((PROJECT / "roles" / role / "templates").rglob("*.j2"))
 ]
 # Checked in this file, the others by the image's validators.
-CHECKED_HERE = {"celeryconfig.py", "hosts", "limits.conf"}
+CHECKED_HERE = {"beatconfig.py", "celeryconfig.py", "hosts", "limits.conf"}
 
 
 def inputs_of(role):
@@ -281,6 +285,111 @@ def test_celery_refuses_a_misspelt_option():
         worker.make_context("celery worker", ["--without-gosip"], obj=context)
 
 
+SCHEDULE = [
+    {
+        "name": "poll",
+        "task": "warren_app.tasks.estimate_pi",
+        "every_seconds": 2.5,
+        "queue": "slow",
+        "expires_seconds": 2,
+    },
+    {"name": 'it\'s "monthly"', "task": "some.task", "crontab": "30  3 1 */2 mon", "args": [1, "é", None]},
+    {"name": "named", "task": "some.task", "every_seconds": 60, "kwargs": {"on": True, "deep": {"a": [1]}}},
+]
+
+
+@pytest.fixture(scope="session")
+def scheduled(tmp_path_factory):
+    """The lab with a schedule of every kind, for each scheduler."""
+    return {
+        name: Rendered(
+            tmp_path_factory.mktemp(name),
+            INVENTORIES["lab"],
+            *["--limit", "w1"],
+            cluster_schedule=SCHEDULE,
+            cluster_beat_scheduler=name,
+            celery_beat_timezone="Europe/Berlin",
+        )
+        for name in ("file", "redbeat", "django")
+    }
+
+
+def load_beat_settings(path, monkeypatch):
+    """The rendered beatconfig.py, which imports celeryconfig, taken by a Celery of its own."""
+    monkeypatch.syspath_prepend(path.parent.parent / "celery_app")
+    monkeypatch.delitem(sys.modules, "celeryconfig", raising=False)
+    module, app = load_settings(path)
+    sys.modules.pop("celeryconfig")
+    return module, app
+
+
+@pytest.mark.parametrize("scheduler", ["file", "redbeat", "django"])
+def test_celery_takes_the_schedule(scheduled, scheduler, monkeypatch):
+    rendered = scheduled[scheduler]
+    ((host, path),) = rendered.files("beatconfig.py")
+    inputs = rendered.inputs[host]
+    module, app = load_beat_settings(path, monkeypatch)
+    # All that the other programs have, and nothing that Celery does not know but what is RedBeat's.
+    assert app.conf.broker_url == inputs["celery_app_broker_urls"]
+    names = {name for name in vars(module) if name.islower() and not name.startswith("_")}
+    unknown = {name for name in names - SETTING_KEYS if not name.startswith("redbeat_")}
+    assert unknown == {"crontab"}
+    assert app.conf.beat_max_loop_interval == inputs["celery_beat_max_loop_interval_seconds"]
+    assert (app.conf.timezone, str(app.timezone)) == ("Europe/Berlin", "Europe/Berlin")
+
+    entries = {
+        name: ScheduleEntry(name=name, app=app, **dict(fields)) for name, fields in app.conf.beat_schedule.items()
+    }
+    assert list(entries) == [entry["name"] for entry in SCHEDULE]
+    poll, monthly, named = entries.values()
+    assert type(poll.schedule) is schedule and poll.schedule.run_every == datetime.timedelta(seconds=2.5)
+    # Django's scheduler has a name of its own for this.
+    assert poll.options == {"queue": "slow", "expire_seconds" if scheduler == "django" else "expires": 2.0}
+    assert monthly.schedule == crontab("30", "3", day_of_month="1", month_of_year="*/2", day_of_week="mon")
+    assert (monthly.args, monthly.kwargs, monthly.options) == ([1, "é", None], {}, {})
+    assert (named.args, named.kwargs) == ([], {"on": True, "deep": {"a": [1]}})
+    # An entry with a queue of its own waits for its confirm as any other.
+    route = app.amqp.router.route(dict(poll.options), poll.task)
+    assert (route["queue"].name, "confirm_timeout" in route) == ("slow", True)
+
+
+def test_each_scheduler_has_its_store(scheduled, monkeypatch):
+    settings = {}
+    for name, rendered in scheduled.items():
+        ((_, path),) = rendered.files("beatconfig.py")
+        settings[name] = load_beat_settings(path, monkeypatch)[1].conf
+    assert settings["file"].beat_scheduler == "celery.beat:PersistentScheduler"
+    assert settings["file"].beat_schedule_filename == "/var/lib/celery/beat-schedule"
+    assert settings["django"].beat_scheduler == "django_celery_beat.schedulers:DatabaseScheduler"
+    assert settings["redbeat"].beat_scheduler == "beatlock:Scheduler"
+    locks = next(
+        instance
+        for instance in scheduled["redbeat"].inputs["w1"]["redis_instances"]
+        if instance["eviction_policy"] == "noeviction"
+    )
+    assert re.fullmatch(rf"redis://:\w+@[\d.]+:{locks['port']}/0", settings["redbeat"].redbeat_redis_url)
+    # Standbys must take over within 30 s: the lock ends, they ask again, and the schedule is looked at.
+    lock, loop = settings["redbeat"].redbeat_lock_timeout, settings["redbeat"].beat_max_loop_interval
+    assert 2 * loop < lock and lock + 2 * loop <= 30
+
+
+def test_celery_takes_the_command_line_of_the_scheduler(scheduled):
+    for rendered in scheduled.values():
+        ((host, path),) = rendered.files("celery-beat.conf")
+        parsed = configparser.RawConfigParser(inline_comment_prefixes=(" ;",))
+        parsed.read_string(path.read_text())
+        assert parsed.sections() == ["program:beat"]
+        section, inputs = parsed["program:beat"], rendered.inputs[host]
+        words = shlex.split(section["command"])
+        assert words[:5] == [
+            *[inputs["celery_beat_run"], "celery", "-A"],
+            *[inputs["celery_beat_app_module"], "beat"],
+        ]
+        context = CLIContext(app=Celery("test", set_as_current=False), no_color=True, workdir=None)
+        assert beat.make_context("celery beat", words[5:], obj=context).args == []
+        assert 'CELERY_CONFIG_MODULE="beatconfig",WARREN_FINGERPRINT="' in section["environment"]
+
+
 def test_supervisord_outlives_its_programs(rendered):
     """systemd kills supervisord, and leaves its programs, when it stops waiting first."""
     files = rendered.files("stop-grace.conf")
@@ -325,10 +434,11 @@ def bad(tmp_path_factory):
     mistaken = Rendered(
         tmp_path_factory.mktemp("bad"),
         INVENTORIES["lab"],
-        *["--limit", "mq1,lb1,w1"],
+        *["--limit", "mq1,lb1,w1,mon1"],
         rabbitmq_extra_config={"vm_memory_high_watermark.relativ": 0.5},
         haproxy_extra_global=["maxcon 5"],
         rabbitmq_plugins=["rabbitmq_promtheus"],
+        redis_extra_config={"timeuot": 5},
     )
     for host, name, line in [
         ("mq1", "rabbitmq-watchdog.service", "Restat=always"),
@@ -336,6 +446,7 @@ def bad(tmp_path_factory):
         ("mq1", "started-config.conf", "TimeoutStopSecs=3"),
         ("mq1", "rabbitmq-env.conf", 'NODENAME="rabbit@mq1'),
         ("w1", "celery-workers.conf", "killasgruop=true"),
+        ("w1", "celery-beat.conf", "autorestrat=true"),
         ("w1", "run", "if true"),
     ]:
         ((_, path),) = [found for found in mistaken.files(name) if found[0] == host]
@@ -354,7 +465,9 @@ def bad(tmp_path_factory):
         ("mq1/rabbitmq/rabbitmq-server.service.d/started-config.conf", "TimeoutStopSecs"),
         ("mq1/rabbitmq/rabbitmq-env.conf", "Unterminated quoted string"),
         ("w1/celery_worker/celery-workers.conf", "killasgruop"),
+        ("w1/celery_beat/celery-beat.conf", "autorestrat"),
         ("w1/celery_app/run", "Syntax error"),
+        ("mon1/redis/redis.conf", "timeuot"),
     ],
 )
 def test_the_validators_bite(bad, file, words):

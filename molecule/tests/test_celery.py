@@ -12,9 +12,11 @@ def programs(worker):
     return worker.expect("celery_worker_programs")
 
 
-def test_supervisor_runs_each_program_and_no_other(worker):
+def test_supervisor_runs_each_program_and_no_other(worker, schedulers):
     status = [line.split() for line in worker.run("supervisorctl status").splitlines()]
-    assert {words[0]: words[1] for words in status} == {program["name"]: "RUNNING" for program in programs(worker)}
+    beat = ["beat"] if worker.name in [scheduler.name for scheduler in schedulers] else []
+    names = [program["name"] for program in programs(worker)] + beat
+    assert {words[0]: words[1] for words in status} == dict.fromkeys(names, "RUNNING")
 
 
 def test_real_command_lines(worker):

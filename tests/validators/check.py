@@ -36,6 +36,10 @@ def rabbitmq(file, roles):
     return complaint(roles / "rabbitmq/files/rabbitmq-check-config", file)
 
 
+def redis(file, roles):
+    return complaint(roles / "redis/files/redis-check-config", file)
+
+
 def enabled_plugins(file, _roles):
     """One Erlang list of plugins that the package has."""
     plugins = next(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*")) / "plugins"
@@ -107,6 +111,8 @@ VALIDATORS = {
     "rabbitmq-env.conf": shell,
     "run": shell,
     "celery-workers.conf": supervisor,
+    "celery-beat.conf": supervisor,
+    "redis.conf": redis,
 }
 
 

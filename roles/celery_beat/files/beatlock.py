@@ -6,9 +6,9 @@ from redbeat import RedBeatScheduler
 class Scheduler(RedBeatScheduler):
     """Sends nothing without the lock.
 
-    A publish may wait for a broker longer than the lock holds. The standby has gone on with the schedule then, and what this
-    scheduler has still to send of its loop would be sent twice. LockNotOwnedError ends it, and supervisord starts it
-    again as a standby.
+    A publish may wait for a broker longer than the lock holds. The standby has gone on with the schedule then, and what
+    this scheduler has still to send of its loop would be sent twice. LockNotOwnedError ends it, and supervisord starts
+    it again as a standby.
     """
 
     def maybe_due(self, entry, **kwargs):

@@ -1,0 +1,115 @@
+"""The Redis instances, as their clients see them."""
+
+import json
+import shlex
+import socket
+import time
+import uuid
+
+import pytest
+
+
+def instances(store):
+    return {instance["name"]: instance for instance in store.expect("redis_instances")}
+
+
+def cli(store, instance, *words):
+    """What redis-cli answers on the host, with the password."""
+    command = shlex.join(["redis-cli", "-h", store.expect("redis_bind"), "-p", str(instance["port"]), *words])
+    return store.run("sh -c %s", f"REDISCLI_AUTH={shlex.quote(store.expect('redis_password'))} exec {command}")
+
+
+def main_pids(store):
+    return {
+        name: store.run(f"systemctl show --property=MainPID --value redis-server@{name}") for name in instances(store)
+    }
+
+
+def said_to_a_stranger(store, instance, line):
+    """The first line of the answer to a command from another host, without a password."""
+    with socket.create_connection((store.address, int(instance["port"])), timeout=10) as connection:
+        connection.sendall(f"{line}\r\n".encode())
+        return connection.makefile().readline()
+
+
+def test_it_listens_on_its_own_address_only(store):
+    listening = store.run("ss --listening --tcp --numeric --processes --no-header").splitlines()
+    found = {line.split()[3] for line in listening if "redis-server" in line}
+    assert found == {f"{store.address}:{instance['port']}" for instance in instances(store).values()}
+
+
+def test_the_packages_own_instance_is_off(store):
+    service = store.host.service("redis-server")
+    assert not service.is_running
+    assert not service.is_enabled
+
+
+def test_it_refuses_whoever_has_no_password(store):
+    for instance in instances(store).values():
+        for line in ("PING", "CONFIG GET *", "FLUSHALL"):
+            assert said_to_a_stranger(store, instance, line).startswith("-NOAUTH")
+
+
+def test_effective_settings(store):
+    """Asked of the running instance, as a file may be newer."""
+    units = {"kb": 2**10, "mb": 2**20, "gb": 2**30}
+    saves = {"none": "", "aof": "", "rdb": "3600 1 300 100 60 10000"}
+    for instance in instances(store).values():
+        memory = instance["max_memory"].lower()
+        wanted = {
+            "maxmemory": str(int(memory[:-2]) * units[memory[-2:]]),
+            "maxmemory-policy": instance["eviction_policy"],
+            "appendonly": "yes" if instance["persistence"] == "aof" else "no",
+            "save": saves[instance["persistence"]],
+        }
+        for name, value in wanted.items():
+            # An empty value is an empty second line.
+            assert [*cli(store, instance, "config", "get", name).splitlines(), ""][1] == value, name
+
+
+@pytest.mark.disruptive
+def test_a_lock_survives_the_end_of_its_instance(store):
+    """The process is killed, with no chance to save anything, and systemd starts it again."""
+    (name, instance), *_ = [item for item in instances(store).items() if item[1]["persistence"] == "aof"]
+    key = f"warren-test-{uuid.uuid4()}"
+    assert cli(store, instance, "set", key, "held", "NX", "EX", "60") == "OK"
+    # The file is synchronised once in a second.
+    time.sleep(1.5)
+    before = main_pids(store)
+    store.run(f"systemctl kill --signal=KILL redis-server@{name}")
+    for _ in range(20):
+        time.sleep(0.5)
+        if main_pids(store)[name] not in (before[name], "0"):
+            break
+    time.sleep(1)
+    assert cli(store, instance, "set", key, "mine", "NX", "EX", "60") == ""
+    assert cli(store, instance, "get", key) == "held"
+    assert 0 < int(cli(store, instance, "ttl", key)) <= 60
+    cli(store, instance, "del", key)
+
+
+@pytest.mark.disruptive
+def test_a_changed_configuration_restarts_its_instance_only(store, playbook):
+    before = main_pids(store)
+    (name,) = [name for name, instance in instances(store).items() if instance["eviction_policy"] == "volatile-ttl"]
+    site = ["playbooks/site.yml", "--tags", "redis"]
+    small = {name: {"max_memory": "32mb"}}
+    changed = [instance | small.get(instance["name"], {}) for instance in instances(store).values()]
+    try:
+        playbook(*site, "-e", json.dumps({"redis_instances": changed}))
+        assert cli(store, instances(store)[name], "config", "get", "maxmemory").splitlines()[1] == str(32 * 2**20)
+        after = main_pids(store)
+        assert {name for name in before if before[name] != after[name]} == {name}
+
+        # It leaves the list.
+        others = [instance for instance in instances(store).values() if instance["name"] != name]
+        playbook(*site, "-e", json.dumps({"redis_instances": others}))
+        assert not store.host.service(f"redis-server@{name}").is_running
+        assert not store.host.service(f"redis-server@{name}").is_enabled
+        assert not store.host.file(f"/etc/redis/redis-{name}.conf").exists
+        assert {other: pid for other, pid in main_pids(store).items() if other != name} == {
+            other: pid for other, pid in before.items() if other != name
+        }
+    finally:
+        playbook(*site)
+    assert store.host.service(f"redis-server@{name}").is_running
