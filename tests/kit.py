@@ -13,6 +13,9 @@ PROJECT = Path(__file__).resolve().parents[1]
 # An inventory that only adds hosts to others is given after them.
 BESIDE = {"lab-scale-out": ["lab"]}
 
+# Groups that a cluster need not have.
+OPTIONAL_GROUPS = {"redis", "celery_beat"}
+
 # Each inventory's name and the files that are given with -i, in order.
 INVENTORIES = {
     path.stem: [PROJECT / "inventory" / f"{name}.yml" for name in [*BESIDE.get(path.stem, []), path.stem]]

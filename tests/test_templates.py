@@ -305,7 +305,7 @@ def scheduled(tmp_path_factory):
         name: Rendered(
             tmp_path_factory.mktemp(name),
             INVENTORIES["lab"],
-            *["--limit", "w1"],
+            *["--limit", "w1,mon1"],
             cluster_schedule=SCHEDULE,
             cluster_beat_scheduler=name,
             celery_beat_timezone="Europe/Berlin",
@@ -364,7 +364,7 @@ def test_each_scheduler_has_its_store(scheduled, monkeypatch):
     assert settings["redbeat"].beat_scheduler == "beatlock:Scheduler"
     locks = next(
         instance
-        for instance in scheduled["redbeat"].inputs["w1"]["redis_instances"]
+        for instance in scheduled["redbeat"].inputs["mon1"]["redis_instances"]
         if instance["eviction_policy"] == "noeviction"
     )
     assert re.fullmatch(rf"redis://:\w+@[\d.]+:{locks['port']}/0", settings["redbeat"].redbeat_redis_url)
