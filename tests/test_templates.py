@@ -359,7 +359,7 @@ def test_each_scheduler_has_its_store(scheduled, monkeypatch):
         ((_, path),) = rendered.files("beatconfig.py")
         settings[name] = load_beat_settings(path, monkeypatch)[1].conf
     assert settings["file"].beat_scheduler == "celery.beat:PersistentScheduler"
-    assert settings["file"].beat_schedule_filename == "/var/lib/celery/beat-schedule"
+    assert settings["file"].beat_schedule_filename == "/var/lib/celery/beat/schedule"
     assert settings["django"].beat_scheduler == "django_celery_beat.schedulers:DatabaseScheduler"
     assert settings["redbeat"].beat_scheduler == "beatlock:Scheduler"
     locks = next(
