@@ -18,9 +18,11 @@ lint: bootstrap
 unit: bootstrap
 	. .venv/bin/activate && pytest
 
+# The tests look at pages with a browser.
+test molecule: PACKAGES = chromium
 molecule: bootstrap
 	. .venv/bin/activate && molecule test
 
 .PHONY: bootstrap
 bootstrap:
-	molecule/shared/bootstrap
+	molecule/shared/bootstrap $(PACKAGES)

@@ -113,6 +113,7 @@ VALIDATORS = {
     "celery-workers.conf": supervisor,
     "celery-beat.conf": supervisor,
     "redis.conf": redis,
+    "flower.conf": supervisor,
 }
 
 
