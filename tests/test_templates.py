@@ -272,6 +272,8 @@ def test_celery_takes_the_command_line_of_every_program(rendered):
             assert made.params["max_memory_per_child"] == program.get("max_memory_per_child_kib")
             for part in ("heartbeat", "gossip", "mingle"):
                 assert made.params[f"without_{part}"] == inputs[f"celery_worker_without_{part}"]
+            # Celery's own answer to no option is None: then a setting would decide.
+            assert made.params["task_events"] == (True if inputs["celery_worker_task_events"] else None)
             # TERM to the parent alone is what lets a running task finish.
             assert (section["stopsignal"], section["stopasgroup"], section["killasgroup"]) == ("TERM", "false", "true")
             assert section.getint("stopwaitsecs") == inputs["celery_worker_stop_grace_seconds"]

@@ -1,7 +1,7 @@
 """One testinfra suite for every scenario, and for production: give it an inventory with `--ansible-inventory`.
 
-Tests ask for hosts by kind (`broker`, `balancer`, `worker`, `publisher`, `member` for any) and run once for each host
-of that kind. What a host should be is asked of Ansible, not typed again: `member.expect("rabbitmq_vhost")`.
+Tests ask for hosts by kind (`broker`, `balancer`, `worker`, `publisher`, `monitor`, `member` for any) and run once for
+each host of that kind. What a host should be is asked of Ansible, not typed again: `member.expect("rabbitmq_vhost")`.
 Tests that break or change something are marked `disruptive`; `-m "not disruptive"` leaves them out.
 """
 
@@ -31,9 +31,10 @@ GROUP_OF_KIND = {
     "publisher": "celery_publishers",
     "store": "redis",
     "scheduler": "celery_beat",
+    "monitor": "monitoring",
 }
 # Not every cluster has these: without a host the tests of the kind are skipped.
-OPTIONAL_KINDS = {"store", "scheduler"}
+OPTIONAL_KINDS = {"store", "scheduler", "monitor"}
 RUN_SECONDS = 540
 
 

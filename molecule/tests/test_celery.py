@@ -29,7 +29,7 @@ def test_real_command_lines(worker):
         assert f"--pool={program.get('pool', 'prefork')}" in command
         if "concurrency" in program:
             assert f"--concurrency={program['concurrency']}" in command
-        assert "-E" not in command and "--task-events" not in command
+        assert ("-E" in command) == worker.expect("celery_worker_task_events")
         assert worker.run(f"ps -o user= -p {pid}").strip() == worker.expect("celery_worker_user")
 
 
