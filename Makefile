@@ -15,7 +15,8 @@ test: lint unit molecule
 lint: bootstrap
 	. .venv/bin/activate && ruff check && ruff format --check && yamllint --strict . && ansible-lint --strict --offline
 
-unit: bootstrap
+unit:
+	molecule/shared/bootstrap redis-server
 	. .venv/bin/activate && pytest
 
 # The tests look at pages with a browser.

@@ -28,6 +28,7 @@ from celery.bin.beat import beat
 from celery.bin.worker import worker
 from celery.exceptions import QueueNotFound
 from celery.schedules import crontab, schedule
+from celery_once.helpers import import_backend
 from kit import INVENTORIES, PROJECT
 
 sys.path.insert(0, str(PROJECT / "tests/validators"))
@@ -211,6 +212,39 @@ def test_celery_has_the_inputs_as_effective_settings(rendered):
         assert app.amqp.argsrepr_maxsize == app.amqp.kwargsrepr_maxsize == given["arguments_shown_characters"]
         # For ever: a worker must not exit because a failover took long.
         assert app.conf.broker_connection_max_retries is None
+
+
+def test_without_a_redis_for_locks_celery_once_has_no_setting(rendered):
+    for host, path in rendered.files("celeryconfig.py"):
+        if rendered.inputs[host]["celery_app_once_redis_url"] == "":
+            _, app = load_settings(path)
+            assert "ONCE" not in app.conf
+
+
+@pytest.fixture(scope="session")
+def unusual(tmp_path_factory):
+    """The lab with a Redis for locks."""
+    return Rendered(
+        tmp_path_factory.mktemp("unusual"),
+        INVENTORIES["lab"],
+        *["--limit", "w1,mon1"],
+        celery_app_once_redis_url="redis://:p%40ss@192.0.2.51:6380/1",
+        celery_app_once_timeout_seconds=1800,
+    )
+
+
+def test_celery_once_finds_its_setting(unusual):
+    """celery_once reads `app.conf.ONCE`, a name of its own that Celery does not know."""
+    files = unusual.files("celeryconfig.py")
+    assert files
+    for _, path in files:
+        module, app = load_settings(path)
+        assert {name for name in vars(module) if name.isupper()} == {"ONCE"}
+        assert app.conf.ONCE == {
+            "backend": "celery_once.backends.Redis",
+            "settings": {"url": "redis://:p%40ss@192.0.2.51:6380/1", "default_timeout": 1800},
+        }
+        assert import_backend(app.conf.ONCE).redis.connection_pool.connection_kwargs["port"] == 6380
 
 
 def test_every_broker_url_goes_through_py_amqp_to_a_haproxy(rendered):

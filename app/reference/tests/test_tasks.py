@@ -21,6 +21,9 @@ def test_task_names_are_stable(worker):
     ours = sorted(name for name in worker.app.tasks if name.startswith("warren_app"))
     assert ours == [
         "warren_app.ledger.record",
+        "warren_app.once.index_document",
+        "warren_app.once.rebuild_report",
+        "warren_app.once.warm_cache",
         "warren_app.tasks.alert",
         "warren_app.tasks.count_words",
         "warren_app.tasks.estimate_pi",

@@ -17,3 +17,4 @@ if not os.environ.get("CELERY_CONFIG_MODULE"):
     app.conf.broker_url = "memory://"
 
 app.autodiscover_tasks(["warren_app", "warren_app.ledger"])
+app.autodiscover_tasks(["warren_app"], related_name="once")
