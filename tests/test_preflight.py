@@ -121,6 +121,29 @@ CASES = {
         ["Write each broker URL as pyamqp://"],
         {"variables": {"celery_app_broker_urls": ["amqp://celery@192.0.2.21:5672/warren"]}},
     ),
+    "a publisher in C that should confirm": (
+        [
+            "w1 would publish through librabbitmq",
+            "silently be lost",
+            "`celery_app_confirm_publish: false`",
+            "`cluster_c_publisher: false`",
+        ],
+        {"groups": {"celery_workers": {"w1": {"cluster_c_publisher": True}}}},
+    ),
+    "a publisher in C that should encrypt": (
+        ["w1 would publish through librabbitmq", "silently lose their encryption", "`cluster_c_publisher: false`"],
+        {
+            "groups": {"celery_workers": {"w1": {"cluster_c_publisher": True, "celery_app_confirm_publish": False}}},
+            "variables": {"celery_app_broker_urls": ["amqps://celery@192.0.2.21:5671/warren"]},
+        },
+    ),
+    "a publisher in C without its package": (
+        ["no package brings it", "add librabbitmq-fork to `celery_app_extra_requirements`"],
+        {
+            "groups": {"celery_workers": {"w1": {"cluster_c_publisher": True, "celery_app_confirm_publish": False}}},
+            "variables": {"celery_app_extra_requirements": []},
+        },
+    ),
     "more mirrors than brokers": (
         ["more copies than there are brokers, 1", "lower `cluster_queue_mirrors`"],
         {"variables": {"cluster_queue_mirrors": 2}},
@@ -199,6 +222,13 @@ CASES = {
     "two instances of Redis on one port": (
         ["Two instances of Redis on r1", "same name or port", "`cluster_redis_locks_port`"],
         {"groups": {"redis": {"r1": {}}}, "variables": {"cluster_redis_locks_port": 6379}},
+    ),
+    "a publisher in C on another architecture": (
+        ["librabbitmq-fork exists for no other than mips", "`cluster_c_publisher: false` for every host"],
+        {
+            "groups": {"celery_workers": {"w1": {"cluster_c_publisher": True, "celery_app_confirm_publish": False}}},
+            "extra": {"preflight_c_publisher_architectures": ["mips"]},
+        },
     ),
     "an unsupported release": (
         ["Debian 12 (bookworm)", "install Debian 12 on it", "take it out of the inventory"],

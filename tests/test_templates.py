@@ -171,7 +171,7 @@ def test_celery_accepts_and_knows_every_setting(rendered):
     assert files
     for host, path in files:
         module, app = load_settings(path)
-        names = {name for name in vars(module) if name.islower() and not name.startswith("_")}
+        names = {name for name in vars(module) if name.islower() and not name.startswith("_")} - {"sys"}
         assert names - SETTING_KEYS == set(), host
         for name in names:
             assert app.conf[name] == getattr(module, name)
@@ -231,6 +231,46 @@ def unusual(tmp_path_factory):
         celery_app_once_redis_url="redis://:p%40ss@192.0.2.51:6380/1",
         celery_app_once_timeout_seconds=1800,
     )
+
+
+@pytest.fixture(scope="session")
+def c_publisher(tmp_path_factory):
+    """The lab, whose publisher host publishes through librabbitmq."""
+    folder = tmp_path_factory.mktemp("c-publisher")
+    return Rendered(
+        folder,
+        INVENTORIES["lab"],
+        *["--limit", "mon1"],
+        celery_app_c_publisher=True,
+        celery_app_confirm_publish=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("program", "transport"),
+    [
+        ("/opt/celery/shop/current/bin/celery", "pyamqp"),
+        ("/opt/celery/shop/current/lib/python3.11/site-packages/celery/__main__.py", "pyamqp"),
+        ("/opt/celery/shop/current/bin/gunicorn", "librabbitmq"),
+        ("/srv/shop/__main__.py", "librabbitmq"),
+        ("", "librabbitmq"),
+    ],
+)
+def test_only_publishers_use_librabbitmq(c_publisher, monkeypatch, program, transport):
+    """The celery command consumes on the connection that it publishes with."""
+    monkeypatch.setattr(sys, "argv", [program])
+    ((_, path),) = c_publisher.files("celeryconfig.py")
+    _, app = load_settings(path)
+    assert app.conf.broker_read_url == app.conf.broker_url
+    assert all(url.startswith("pyamqp://") for url in app.conf.broker_read_url)
+    read, write = app.conf.broker_read_url, app.conf.broker_write_url
+    assert [re.sub("^[a-z]+", "", url) for url in write] == [re.sub("^[a-z]+", "", url) for url in read]
+    assert {url.partition(":")[0] for url in write} == {transport}
+
+
+def test_librabbitmq_is_not_named_where_nobody_asked_for_it(rendered):
+    for _, path in rendered.files("celeryconfig.py"):
+        assert "librabbitmq:" not in path.read_text()
 
 
 def test_celery_once_finds_its_setting(unusual):
