@@ -1,5 +1,5 @@
 # Each target is one or two commands that also work when typed by hand.
-.PHONY: lab lab-down test lint unit molecule
+.PHONY: lab lab-down test lint unit molecule benchmarks
 
 # Make the lab, deploy the cluster on it, send 1,000 tasks through it, and say where to look.
 lab: bootstrap
@@ -23,6 +23,10 @@ unit:
 test molecule: PACKAGES = chromium
 molecule: bootstrap
 	. .venv/bin/activate && molecule test
+
+# Measure messages and publishers on the running lab; prints two tables.
+benchmarks: bootstrap
+	. .venv/bin/activate && ansible-playbook -i inventory/lab.yml playbooks/benchmarks/messages.yml playbooks/benchmarks/publishers.yml
 
 .PHONY: bootstrap
 bootstrap:
