@@ -230,6 +230,18 @@ CASES = {
             "extra": {"preflight_c_publisher_architectures": ["mips"]},
         },
     ),
+    "a monitoring host without the project": (
+        ["from the project's release", "put mon1 under `celery:` too"],
+        {"groups": {"monitoring": {"mon1": {}}}},
+    ),
+    "a Flower for everybody": (
+        ["Give `flower_users` at least one entry", "`flower_users: {admin:", "anybody could run tasks"],
+        {"groups": {"monitoring": {"w1": {}}}, "variables": {"flower_users": {}}},
+    ),
+    "questions that overlap": (
+        ["cannot be asked every 3 s", "set `flower_presence_seconds` to at least 4"],
+        {"groups": {"monitoring": {"w1": {}}}, "variables": {"flower_presence_seconds": 3}},
+    ),
     "an unsupported release": (
         ["Debian 12 (bookworm)", "install Debian 12 on it", "take it out of the inventory"],
         {"extra": {"preflight_supported_releases": []}},

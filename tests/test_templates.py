@@ -41,7 +41,7 @@ TEMPLATES = [
     for path in sorted((PROJECT / "roles" / role / "templates").rglob("*.j2"))
 ]
 # Checked in this file, the others by the image's validators.
-CHECKED_HERE = {"beatconfig.py", "celeryconfig.py", "hosts", "limits.conf"}
+CHECKED_HERE = {"beatconfig.py", "celeryconfig.py", "flowerconfig.py", "hosts", "limits.conf"}
 
 
 def inputs_of(role):
@@ -354,6 +354,87 @@ def test_celery_takes_the_command_line_of_every_program(rendered):
             assert section["environment"] == f'WARREN_FINGERPRINT="{inputs["celery_worker_fingerprint"]}"'
 
 
+@pytest.fixture(scope="session")
+def unwatched(tmp_path_factory):
+    """A worker of the lab, if the lab had no monitoring host."""
+    folder = tmp_path_factory.mktemp("unwatched")
+    (file,) = INVENTORIES["lab"]
+    inventory = yaml.safe_load(file.read_text())
+    del inventory["lab"]["children"]["monitoring"]
+    (folder / "group_vars").symlink_to(file.parent / "group_vars")
+    (folder / "lab.yml").write_text(yaml.safe_dump(inventory))
+    return Rendered(folder, [folder / "lab.yml"], "--limit", "w1", cluster_app_source=PROJECT / "app/reference")
+
+
+def test_workers_send_events_only_where_somebody_watches(render, unwatched):
+    """An event is traffic: there are none, and no Flower in the release, where no host monitors."""
+    for case, watched in [(render("lab"), True), (unwatched, False)]:
+        commands = [
+            line
+            for _, path in case.files("celery-workers.conf")
+            for line in path.read_text().splitlines()
+            if line.startswith("command=")
+        ]
+        assert commands
+        assert {" -E " in f"{command} " for command in commands} == {watched}
+        assert ("flower" in case.inputs["w1"]["celery_app_extra_requirements"]) == watched
+
+
+def flowers_complaint(options):
+    """What the role's check, which is Flower's own parser, says of some options on the host."""
+    done = subprocess.run(
+        [sys.executable, PROJECT / "roles/flower/files/check_config.py"],
+        input=options,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == (1 if done.stderr else 0)
+    return done.stderr.strip()
+
+
+def test_flower_takes_its_options(rendered):
+    files = rendered.files("flowerconfig.py")
+    assert files
+    for host, path in files:
+        inputs = rendered.inputs[host]
+        options = {}
+        exec(path.read_text(), options)
+        assert flowers_complaint(path.read_text()) == "", host
+        assert options["basic_auth"] == [f"{user}:{password}" for user, password in inputs["flower_users"].items()]
+        assert (options["address"], options["port"]) == (inputs["flower_bind"], inputs["flower_port"])
+        # Workers are told by their command line.
+        assert options["enable_events"] is False
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("max_task = 5", "no option max_task"),
+        ("max_tasks = 'many'", "max_tasks has a value of the wrong type, str"),
+        ("oauth2_secret = 5", "oauth2_secret has a value of the wrong type, int"),
+    ],
+)
+def test_flower_refuses_a_wrong_option(line, words):
+    """It would itself ignore a name that it does not know."""
+    assert words in flowers_complaint(line)
+
+
+def test_flowers_programs_are_what_the_inputs_say(rendered):
+    for host, path in rendered.files("flower.conf"):
+        parsed = configparser.RawConfigParser(inline_comment_prefixes=(" ;",))
+        parsed.read_string(path.read_text())
+        inputs = rendered.inputs[host]
+        run, module = inputs["flower_run"], inputs["flower_app_module"]
+        assert {section: parsed[section]["command"] for section in parsed.sections()} == {
+            "program:flower": f"{run} celery -A {module} flower --conf={inputs['flower_settings_dir']}/flowerconfig.py",
+            "program:flower-presence": f"{run} python /usr/local/lib/flower-presence.py {module}"
+            f" {inputs['flower_presence_seconds']} {inputs['flower_presence_timeout_seconds']}",
+        }
+        assert not any(password in path.read_text() for password in inputs["flower_users"].values())
+
+
 def test_celery_refuses_a_misspelt_option():
     """The parser of the test above bites."""
     context = CLIContext(app=Celery("test", set_as_current=False), no_color=True, workdir=None)
@@ -524,6 +605,7 @@ def bad(tmp_path_factory):
         ("w1", "celery-workers.conf", "killasgruop=true"),
         ("w1", "celery-beat.conf", "autorestrat=true"),
         ("w1", "run", "if true"),
+        ("mon1", "flower.conf", "stopasgruop=true"),
     ]:
         ((_, path),) = [found for found in mistaken.files(name) if found[0] == host]
         path.write_text(path.read_text() + f"{line}\n")
@@ -544,6 +626,7 @@ def bad(tmp_path_factory):
         ("w1/celery_beat/celery-beat.conf", "autorestrat"),
         ("w1/celery_app/run", "Syntax error"),
         ("mon1/redis/redis.conf", "timeuot"),
+        ("mon1/flower/flower.conf", "stopasgruop"),
     ],
 )
 def test_the_validators_bite(bad, file, words):

@@ -26,7 +26,7 @@ def complaint(source: str) -> str:
             file.flush()
             try:
                 options.parse_config_file(file.name, final=False)
-            except Error:
+            except (Error, ValueError):
                 return f"Flower's option {name} has a value of the wrong type, {type(given[name]).__name__}."
     return ""
 
