@@ -42,6 +42,10 @@ CASES = {
         ["each program of `cluster_worker_programs` on w1", "name of its own"],
         {"variables": {"cluster_worker_programs": [{"name": "p", "queues": ["default"], "concurrency": 1}] * 2}},
     ),
+    "a worker program with the name of the scheduler": (
+        ["Rename the worker program beat on w1"],
+        {"variables": {"cluster_worker_programs": [PROGRAM | {"name": "beat"}]}},
+    ),
     "a queue that nobody consumes": (
         ["No worker program consumes the queue slow", "`queues:` of a program in `cluster_worker_programs`"],
         {"variables": {"cluster_worker_programs": [{"name": "p", "queues": ["default"], "concurrency": 1}]}},
