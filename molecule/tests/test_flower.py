@@ -214,6 +214,19 @@ def test_a_worker_takes_up_a_queue_and_leaves_it(flower, workers):
     assert consumed() == set(program["queues"])
 
 
+def test_another_monitor_makes_nobody_seem_offline(flower, monitor, workers):
+    """It asks all workers for a heartbeat, which holds for 10 s only."""
+    nodes = nodes_of_all(workers)
+    assert wait_for(lambda: all(flower.alive().get(node) for node in nodes), flower.presence_seconds + 10)
+    module = monitor.expect("celery_app_module")
+    heard = monitor.app("celery", "-A", module, "events", "--dump", seconds=6).stdout
+    assert all(node in heard for node in nodes)
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        assert all(flower.alive()[node] for node in nodes), flower.alive()
+        time.sleep(1)
+
+
 @pytest.mark.disruptive
 def test_a_stopped_worker_is_shown_offline_and_back(flower, workers):
     worker = workers[-1]
