@@ -30,8 +30,9 @@ class OnceTask(QueueOnce):
 
     The options of the task's `once` are those of celery_once: `keys` (the arguments that make two
     submissions the same, all by default), `timeout` (seconds until the lock ends by itself),
-    `graceful` (return a rejected result instead of raising) and `unlock_before_run` (the lock
-    covers waiting, not running). Only apply_async and delay take locks: app.send_task does not.
+    `graceful` (return a rejected result, whose id is None, instead of raising) and
+    `unlock_before_run` (the lock covers waiting, not running). Only apply_async and delay take
+    locks: app.send_task does not.
 
     A worker that is killed in the middle of the task leaves the lock until the broker has delivered
     the task again and that has finished. Only the timeout ends the lock of a task that ends without
