@@ -45,10 +45,10 @@ def test_the_celery_command_still_gets_answers(c_publisher, workers):
     answers = json.loads(
         c_publisher.app_output("celery", "-A", module, "inspect", "stats", "--json", "--timeout=10", seconds=90)
     )
-    programs = [
+    # Their `broker.transport` is no evidence: Celery says `amqp` of both clients.
+    assert set(answers) >= {
         f"{program['name']}@{host.name}" for host in workers for program in host.expect("celery_worker_programs")
-    ]
-    assert {name: answers[name]["broker"]["transport"] for name in programs} == dict.fromkeys(programs, "pyamqp")
+    }
 
 
 @pytest.mark.disruptive
