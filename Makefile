@@ -17,12 +17,12 @@ lint: bootstrap
 
 unit:
 	molecule/shared/bootstrap redis-server
-	. .venv/bin/activate && pytest
+	. .venv/bin/activate && pytest && pytest app/django
 
 # The tests look at pages with a browser.
 test molecule: PACKAGES = chromium
 molecule: bootstrap
-	. .venv/bin/activate && molecule test
+	. .venv/bin/activate && molecule test && molecule test --scenario-name single
 
 # Measure messages and publishers on the running lab; prints two tables.
 benchmarks: bootstrap
