@@ -21,6 +21,8 @@ from kombu import Exchange, Queue
 def main() -> int:
     module, seconds, queues = sys.argv[1], float(sys.argv[2]), sys.argv[3:]
     app = find_app(module)
+    # As every program of the project does: a result backend may need what comes with them, such as Django's models.
+    app.loader.import_default_modules()
     accumulate = app.tasks["celery.accumulate"]
     waiting = set(queues)
     # A connection for reading, as the one for writing may be of a client that cannot consume.
