@@ -287,14 +287,20 @@ def test_celery_once_finds_its_setting(unusual):
         assert import_backend(app.conf.ONCE).redis.connection_pool.connection_kwargs["port"] == 6380
 
 
-def test_every_broker_url_goes_through_py_amqp_to_a_haproxy(rendered):
+def test_every_broker_url_goes_through_py_amqp_to_a_haproxy_or_to_the_only_broker(rendered):
     balancers = {
         inputs["haproxy_listeners"][0]["bind"] for inputs in rendered.inputs.values() if "haproxy_listeners" in inputs
     }
+    brokers = {
+        f"{inputs['host_addresses'][host]}:{inputs['rabbitmq_amqp_port']}"
+        for host, inputs in rendered.inputs.items()
+        if "rabbitmq_amqp_port" in inputs
+    }
+    assert balancers or len(brokers) == 1
     for host, path in rendered.files("celeryconfig.py"):
         _, app = load_settings(path)
         assert all(url.startswith("pyamqp://") for url in app.conf.broker_url), host
-        assert {re.search(r"@([^/]+)/", url)[1] for url in app.conf.broker_url} == balancers, host
+        assert {re.search(r"@([^/]+)/", url)[1] for url in app.conf.broker_url} == (balancers or brokers), host
         with app.connection_for_write() as connection:
             assert connection.transport_cls == "pyamqp"
 
@@ -588,6 +594,14 @@ def test_systemds_own_limit_is_the_input(rendered):
 @pytest.fixture(scope="session")
 def bad(tmp_path_factory):
     """What the validators say of mistakes: some that an operator can make in the inputs, and some in our templates."""
+    single = Rendered(
+        tmp_path_factory.mktemp("bad-single"),
+        INVENTORIES["lab-single"],
+        postgresql_extra_config={"shared_bufers": "64MB"},
+        postgresql_client_addresses=["192.0.2.1/33"],
+    )
+    ((_, path),) = single.files("web.conf")
+    path.write_text(path.read_text() + "stopwaitsec=1\n")
     mistaken = Rendered(
         tmp_path_factory.mktemp("bad"),
         INVENTORIES["lab"],
@@ -609,7 +623,7 @@ def bad(tmp_path_factory):
     ]:
         ((_, path),) = [found for found in mistaken.files(name) if found[0] == host]
         path.write_text(path.read_text() + f"{line}\n")
-    return complaints(mistaken.folder)
+    return complaints(mistaken.folder) | complaints(single.folder)
 
 
 @pytest.mark.parametrize(
@@ -627,7 +641,24 @@ def bad(tmp_path_factory):
         ("w1/celery_app/run", "Syntax error"),
         ("mon1/redis/redis.conf", "timeuot"),
         ("mon1/flower/flower.conf", "stopasgruop"),
+        ("all1/postgresql/warren.conf", "shared_bufers"),
+        ("all1/postgresql/pg_hba.conf", "192.0.2.1/33"),
+        ("all1/web/web.conf", "stopwaitsec"),
     ],
 )
 def test_the_validators_bite(bad, file, words):
     assert words in bad[file]
+
+
+def test_each_owner_may_log_in_from_each_client_and_from_nowhere_else(rendered):
+    """Read as words: what PostgreSQL makes of them is the validator's to say."""
+    for host, path in rendered.files("pg_hba.conf"):
+        inputs = rendered.inputs[host]
+        words = [line.split() for line in path.read_text().splitlines() if line and not line.startswith("#")]
+        addresses = {inputs["postgresql_listen_address"], *inputs["postgresql_client_addresses"]}
+        assert words[0] == ["local", "all", "all", "peer"]
+        assert sorted(words[1:]) == sorted(
+            ["host", f'"{database["name"]}"', f'"{database["owner"]}"', f"{address}/32", "scram-sha-256"]
+            for database in inputs["postgresql_databases"]
+            for address in addresses
+        )

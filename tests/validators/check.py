@@ -8,6 +8,7 @@ Prints a JSON object: what each file's validator complains about, by the file's 
 import contextlib
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,9 @@ from pathlib import Path
 
 UNITS = Path("/etc/systemd/system")
 PROGRAMS = Path("/etc/supervisor/conf.d")
+POSTGRES = Path("/usr/lib/postgresql/15")
+# Debian's package has made it.
+DATABASE = Path("/var/lib/postgresql/15/main")
 
 
 def complaint(*command):
@@ -104,6 +108,35 @@ def supervisor(file, _roles):
     return "unknown options: " + ", ".join(sorted(unknown)) if unknown else ""
 
 
+def postgresql(file, _roles):
+    """The server's settings, alone and without starting it, as the role does it."""
+    return complaint(POSTGRES / "bin/postgres", "-C", "port", "-D", DATABASE, "-c", f"config_file={file}")
+
+
+def pg_hba(file, _roles):
+    """The rules of who may log in, as a server without a network shows them; it runs as its own user only."""
+    readable = Path("/tmp/pg_hba.conf")
+    shutil.copy(file, readable)
+    readable.chmod(0o644)
+    done = subprocess.run(
+        [
+            *["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"],
+            *[POSTGRES / "bin/postgres", "--single", "-D", DATABASE],
+            *["-c", "config_file=/etc/postgresql/15/main/postgresql.conf", "-c", f"hba_file={readable}", "postgres"],
+        ],
+        input="SELECT count(*) AS rules, string_agg('line ' || line_number || ': ' || error, '; ') AS wrong"
+        " FROM pg_hba_file_rules\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if 'rules = "' not in done.stdout:
+        return done.stdout + done.stderr
+    wrong = re.search(r'wrong = "(.*)"', done.stdout)
+    return wrong[1] if wrong else ""
+
+
 VALIDATORS = {
     "haproxy.cfg": haproxy,
     "rabbitmq.conf": rabbitmq,
@@ -114,6 +147,9 @@ VALIDATORS = {
     "celery-beat.conf": supervisor,
     "redis.conf": redis,
     "flower.conf": supervisor,
+    "web.conf": supervisor,
+    "warren.conf": postgresql,
+    "pg_hba.conf": pg_hba,
 }
 
 
