@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from testinfra.utils.ansible_runner import AnsibleRunner
 
-pytestmark = pytest.mark.disruptive
+pytestmark = [pytest.mark.disruptive, pytest.mark.cluster]
 
 PROJECT = Path(__file__).resolve().parents[2]
 SCALE_OUT = PROJECT / "inventory/lab-scale-out.yml"

@@ -7,6 +7,8 @@ import urllib.request
 import pytest
 from haproxystats import HAProxyServer
 
+pytestmark = pytest.mark.cluster
+
 # Opens a connection, says so, waits for the word that HAProxy was reloaded, and uses the same channel again.
 HOLD_A_CONNECTION = """
 import pathlib, sys, time

@@ -100,6 +100,7 @@ def test_each_task_queue_is_mirrored_and_in_sync(brokers, workers, queues):
         assert dict(queue["arguments"]) == {}
 
 
+@pytest.mark.cluster
 def test_only_task_queues_are_mirrored(workers, queues):
     mirrored = {name for name, queue in queues().items() if queue["slave_pids"]}
     assert mirrored == set(workers[0].expect("celery_worker_known_queues"))
