@@ -5,6 +5,8 @@ import uuid
 
 import pytest
 
+pytestmark = pytest.mark.cluster
+
 TRANSPORTS = (
     "from warren_app.celery import app; "
     "print(app.connection_for_write().transport_cls, app.connection_for_read().transport_cls)"

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.cluster
+
 ARTEFACTS = Path(__file__).resolve().parents[2] / ".cache/artefacts"
 QUICK_TASK = "warren_app.tasks.count_words"
 LEDGER_TASK = "warren_app.ledger.record"

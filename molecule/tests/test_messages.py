@@ -9,6 +9,8 @@ COMPRESSIONS = ["none", "zlib", "bzip2", "zstd"]
 SUBMIT = """
 import itertools, sys
 from celery.app.utils import find_app
+
+pytestmark = pytest.mark.cluster
 module, run, serializers, compressions = sys.argv[1:]
 app = find_app(module)
 app.loader.import_default_modules()

@@ -44,6 +44,8 @@ from kombu.exceptions import OperationalError
 from warren_app import once
 from warren_app.celery import app
 
+pytestmark = pytest.mark.cluster
+
 with socket.socket() as probe:
     probe.bind(("127.0.0.1", 0))
     app.conf.broker_url = app.conf.broker_write_url = "pyamqp://127.0.0.1:%d//" % probe.getsockname()[1]

@@ -6,6 +6,8 @@ import uuid
 
 import pytest
 
+pytestmark = pytest.mark.cluster
+
 # How `inspect stats` names the pool of each kind.
 IMPLEMENTATIONS = {
     "prefork": "celery.concurrency.prefork:TaskPool",

@@ -8,6 +8,8 @@ import uuid
 
 import pytest
 
+pytestmark = pytest.mark.cluster
+
 
 def instances(store):
     return {instance["name"]: instance for instance in store.expect("redis_instances")}

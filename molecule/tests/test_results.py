@@ -13,6 +13,10 @@ print(app.tasks["warren_app.tasks.count_words"].delay("one two three").id)
 GET = """
 import sys
 from celery.app.utils import find_app
+
+import pytest
+
+pytestmark = pytest.mark.cluster
 print(find_app(sys.argv[1]).AsyncResult(sys.argv[2]).get(timeout=30))
 """
 
