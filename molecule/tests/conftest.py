@@ -159,7 +159,11 @@ def queues(brokers):
         listing = brokers[0].run(
             f"rabbitmqctl --quiet --formatter json list_queues -p {brokers[0].expect('rabbitmq_vhost')} {columns}"
         )
-        return {queue["name"]: queue for queue in json.loads(listing)}
+        found = {queue["name"]: queue for queue in json.loads(listing)}
+        for queue in found.values():
+            # A list of (name, type, value), and where it is empty an object.
+            queue["arguments"] = {name: value for name, _, value in queue["arguments"] or []}
+        return found
 
     return read
 

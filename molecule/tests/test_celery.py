@@ -67,13 +67,12 @@ def test_effective_settings(worker):
         "broker_channel_error_retry": worker.expect("celery_app_broker_channel_error_retry"),
         "broker_connection_max_retries": None,
         "broker_transport_options": {"confirm_publish": worker.expect("celery_app_confirm_publish")},
+        "worker_max_tasks_per_child": worker.expect("celery_app_max_tasks_per_child"),
         "worker_max_memory_per_child": worker.expect("celery_app_max_memory_per_child_kib"),
     }
     answers = json.loads(report)
     assert len(answers) == len(programs(worker))
-    limits = {f"{program['name']}@{worker.name}": program.get("max_tasks_per_child") for program in programs(worker)}
-    for node, settings in answers.items():
-        wanted["worker_max_tasks_per_child"] = limits[node] or worker.expect("celery_app_max_tasks_per_child")
+    for settings in answers.values():
         assert {name: settings.get(name) for name in wanted} == wanted
 
 
@@ -116,13 +115,8 @@ def test_an_event_consumer_has_a_bounded_queue(publisher, queues):
             found = {name: queue for name, queue in event_queues().items() if name not in before}
         watching.result()
     (queue,) = found.values()
-    arguments = (
-        {name: value for name, *_, value in queue["arguments"]}
-        if isinstance(queue["arguments"], list)
-        else queue["arguments"]
-    )
-    assert arguments["x-message-ttl"] == publisher.expect("celery_app_event_queue_ttl_seconds") * 1000
-    assert arguments["x-expires"] == publisher.expect("celery_app_event_queue_expires_seconds") * 1000
+    assert queue["arguments"]["x-message-ttl"] == publisher.expect("celery_app_event_queue_ttl_seconds") * 1000
+    assert queue["arguments"]["x-expires"] == publisher.expect("celery_app_event_queue_expires_seconds") * 1000
     assert queue["policy"] == "celery-events"
 
 

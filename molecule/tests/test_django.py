@@ -227,13 +227,3 @@ def test_a_page_is_checked_when_it_is_added(site, admin):
         assert row[1].strip() == "200"
     finally:
         shell(site, REMOVE_PAGE, url=url)
-
-
-@pytest.mark.disruptive
-def test_a_second_deployment_changes_nothing(inventory, playbook, site):
-    """The release commands run once for a release: not again, though the playbook does."""
-    static = site.expect("celery_app_environment")["STATIC_ROOT"]
-    before = site.run(f"stat --format=%Y {static}/staticfiles.json")
-    _, recap = playbook("playbooks/site.yml")
-    assert {host: counts["changed"] for host, counts in recap.items()} == dict.fromkeys(recap, 0)
-    assert site.run(f"stat --format=%Y {static}/staticfiles.json") == before

@@ -4,13 +4,13 @@ import uuid
 
 import pytest
 
+pytestmark = pytest.mark.cluster
+
 COMPRESSIONS = ["none", "zlib", "bzip2", "zstd"]
 # One task of each combination of the serializers and compressions given; every publish is confirmed.
 SUBMIT = """
 import itertools, sys
 from celery.app.utils import find_app
-
-pytestmark = pytest.mark.cluster
 module, run, serializers, compressions = sys.argv[1:]
 app = find_app(module)
 app.loader.import_default_modules()

@@ -5,6 +5,8 @@ import uuid
 
 import pytest
 
+pytestmark = pytest.mark.cluster
+
 # Submits in one process on the publisher's host and prints one JSON object. The task works long enough to be seen.
 SUBMIT = """
 import json, sys, time
@@ -43,8 +45,6 @@ import json, socket, sys
 from kombu.exceptions import OperationalError
 from warren_app import once
 from warren_app.celery import app
-
-pytestmark = pytest.mark.cluster
 
 with socket.socket() as probe:
     probe.bind(("127.0.0.1", 0))

@@ -2,14 +2,15 @@
 
 import uuid
 
+import pytest
+
+pytestmark = pytest.mark.cluster
+
 # Sends the task to its own route, and tells when; the ledger's record of it is written by the worker.
 SUBMIT = """
 import sys
 from celery.app.utils import find_app
 
-import pytest
-
-pytestmark = pytest.mark.cluster
 app = find_app(sys.argv[1])
 app.loader.import_default_modules()
 app.tasks["warren_app.ledger.record"].apply_async((sys.argv[2], 0), queue=sys.argv[3], priority=int(sys.argv[4]))

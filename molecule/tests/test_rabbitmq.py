@@ -91,13 +91,13 @@ def test_each_task_queue_is_mirrored_and_in_sync(brokers, workers, queues):
         policy["definition"] for policy in brokers[0].expect("rabbitmq_policies") if policy["name"] == "ha"
     ]
     copies = len(brokers) if definition["ha-mode"] == "all" else definition["ha-params"]
-    for name in workers[0].expect("celery_worker_known_queues"):
-        queue = found[name]
+    for wanted in workers[0].expect("celery_app_queues"):
+        queue = found[wanted["name"]]
         assert queue["policy"] == "ha"
         assert len(queue["slave_pids"]) == copies - 1
         assert sorted(queue["synchronised_slave_pids"]) == sorted(queue["slave_pids"])
         assert queue["durable"] is True
-        assert dict(queue["arguments"]) == {}
+        assert queue["arguments"] == ({"x-max-priority": wanted["max_priority"]} if "max_priority" in wanted else {})
 
 
 @pytest.mark.cluster

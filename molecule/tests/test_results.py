@@ -2,6 +2,10 @@
 
 import uuid
 
+import pytest
+
+pytestmark = pytest.mark.cluster
+
 # Submits a task and prints its id; given an id, prints what another process stored under it.
 SUBMIT = """
 import sys
@@ -14,9 +18,6 @@ GET = """
 import sys
 from celery.app.utils import find_app
 
-import pytest
-
-pytestmark = pytest.mark.cluster
 print(find_app(sys.argv[1]).AsyncResult(sys.argv[2]).get(timeout=30))
 """
 
