@@ -9,7 +9,6 @@ import time
 
 import pytest
 from celery import Celery, states
-from celery.contrib.testing.worker import start_worker
 from celery.exceptions import ImproperlyConfigured
 from celery.utils import uuid
 from celery_once import AlreadyQueued
@@ -61,12 +60,16 @@ def redis(redis_url):
     return client
 
 
-def make_app(redis_url, broker="memory://", **settings):
-    app = Celery("once", broker=broker, set_as_current=False)
-    app.conf.ONCE = {
+def once_setting(redis_url):
+    return {
         "backend": "celery_once.backends.Redis",
         "settings": {"url": redis_url, "default_timeout": DEFAULT_TIMEOUT},
     }
+
+
+def make_app(redis_url, broker="memory://", **settings):
+    app = Celery("once", broker=broker, set_as_current=False)
+    app.conf.ONCE = once_setting(redis_url)
     app.conf.update(task_publish_retry=False, task_ignore_result=True, **settings)
     return app
 
@@ -201,19 +204,19 @@ def test_without_the_setting_only_a_submission_fails():
 
 
 @pytest.fixture
-def working(redis, redis_url):
-    """working(run, **options): a task, with a worker in a thread of this process that does it."""
-    with contextlib.ExitStack() as stack:
+def working(redis, redis_url, worker, monkeypatch):
+    """working(run, **options): a task that the worker of the other tests does.
 
-        def start(run, **options):
-            app = make_app(redis_url, task_default_queue="working")
-            task = task_of(app, run, **options)
-            stack.enter_context(
-                start_worker(app, perform_ping_check=False, shutdown_timeout=30.0, concurrency=1)
-            )
-            return task
+    A second worker in this process would end the first one when it stops.
+    """
+    monkeypatch.setitem(reference.conf.changes, "ONCE", once_setting(redis_url))
 
-        yield start
+    def register(run, **options):
+        task = task_of(reference, run, **options)
+        worker.consumer.update_strategies()
+        return task
+
+    return register
 
 
 def wait_until(condition):
