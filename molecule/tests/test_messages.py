@@ -1,5 +1,6 @@
 """Serializers and compressions, from a publisher through the broker to a worker and back into the ledger."""
 
+import json
 import uuid
 
 import pytest
@@ -48,3 +49,35 @@ def test_pickle_is_refused_unless_it_is_asked_for(workers, submit, ledger):
     assert ledger(run, 1, seconds=5) == []
     said = "".join(worker.run(f"tail -c +{since[worker.name]} /var/log/celery/default.log") for worker in workers)
     assert "Refusing to deserialize" in said
+
+
+# What JSON cannot say; the answer comes to this process and no other.
+ASK = """
+import sys
+from celery.app.utils import find_app
+
+app = find_app(sys.argv[1])
+app.loader.import_default_modules()
+count_words = app.tasks["warren_app.tasks.count_words"]
+print(app.conf.task_serializer, app.conf.task_compression, app.conf.result_backend)
+print(count_words.delay(b"one two three").get(timeout=30))
+"""
+
+
+@pytest.mark.disruptive
+def test_pickle_zstd_and_results_by_rpc(publisher, playbook, count_tasks):
+    """What no default is: deployed, used, and put back."""
+    tags = ("playbooks/site.yml", "--tags", "rabbitmq,celery_worker")
+    wanted = {
+        "celery_app_serializer": "pickle",
+        "celery_app_accept_pickle": True,
+        "celery_app_compression": "zstd",
+        "cluster_result_backend": "rpc",
+    }
+    try:
+        playbook(*tags, "-e", json.dumps(wanted))
+        answer = publisher.app_output("python", "-c", ASK, publisher.expect("celery_app_module"))
+        assert answer.split() == ["pickle", "zstd", "rpc://", "3"]
+        count_tasks(f"pickle-{uuid.uuid4()}", 100, "--payload-bytes", "1000")
+    finally:
+        playbook(*tags)
