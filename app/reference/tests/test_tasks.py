@@ -37,7 +37,8 @@ def test_count_words(call):
 
 
 def test_alert_logs_its_message(worker, caplog):
-    # The worker's task loggers say errors only, and pass nothing on to the root logger, which caplog listens to.
+    # The worker's task loggers say errors only, and pass nothing on to the root logger, where
+    # caplog listens.
     caplog.set_level("WARNING", logger=tasks.logger.name)
     tasks.logger.addHandler(caplog.handler)
     try:
