@@ -366,7 +366,7 @@ def unwatched(tmp_path_factory):
     folder = tmp_path_factory.mktemp("unwatched")
     (file,) = INVENTORIES["lab"]
     inventory = yaml.safe_load(file.read_text())
-    del inventory["lab"]["children"]["monitoring"]
+    del inventory["lab"]["children"]["lab_cluster"]["children"]["monitoring"]
     (folder / "group_vars").symlink_to(file.parent / "group_vars")
     (folder / "lab.yml").write_text(yaml.safe_dump(inventory))
     return Rendered(folder, [folder / "lab.yml"], "--limit", "w1", cluster_app_source=PROJECT / "app/reference")
