@@ -16,10 +16,7 @@ APP = Path(__file__).resolve().parents[2] / "app/reference"
 
 
 def pids(worker):
-    return {
-        program["name"]: worker.run(f"supervisorctl pid {program['name']}")
-        for program in worker.expect("celery_worker_programs")
-    }
+    return {program["name"]: worker.pid(program["name"]) for program in worker.expect("celery_worker_programs")}
 
 
 def timer_state(worker, name):
@@ -80,17 +77,24 @@ def test_workers_restart_one_host_at_a_time_and_lose_nothing(workers, playbook, 
     assert all(earlier[1] <= later[0] + 1 for earlier, later in itertools.pairwise(spans)), spans
 
 
-def test_a_project_that_cannot_be_imported_is_never_switched_to(workers, playbook, tmp_path, count_tasks):
+@pytest.mark.parametrize(
+    ("line", "commands", "words"),
+    [
+        ("import no_such_module_of_ours", [], ["warren_app cannot be imported, so", "Traceback", "No module named"]),
+        ("# Another release.", ["echo no such table >&2; exit 3"], ["no such table"]),
+    ],
+    ids=["cannot be imported", "cannot be prepared"],
+)
+def test_a_release_that_fails_is_never_switched_to(line, commands, words, workers, playbook, tmp_path, count_tasks):
+    """It fails on one host, the first; the others must not switch either."""
     broken = tmp_path / "app"
     shutil.copytree(APP, broken)
     with (broken / "warren_app/tasks.py").open("a") as file:
-        file.write("\nimport no_such_module_of_ours\n")
+        file.write(f"\n{line}\n")
     current = f"readlink /opt/celery/{workers[0].expect('celery_app_name')}/current"
     before = [(worker.run(current), pids(worker)) for worker in workers]
-    source = json.dumps({"cluster_app_source": str(broken)})
-    output, _ = playbook("playbooks/site.yml", "--tags", "celery_worker", "-e", source, expect_success=False)
-    assert "warren_app cannot be imported, so" in output
-    assert "Traceback" in output
-    assert "No module named 'no_such_module_of_ours'" in output
+    given = json.dumps({"cluster_app_source": str(broken), "cluster_app_release_commands": commands})
+    output, _ = playbook("playbooks/site.yml", "--tags", "celery_worker", "-e", given, expect_success=False)
+    assert [word for word in words if word not in output] == []
     assert [(worker.run(current), pids(worker)) for worker in workers] == before
     count_tasks(f"after-broken-{uuid.uuid4()}", 50)
