@@ -31,7 +31,7 @@ CASES = {
         {"groups": {"postgresql": {"db1": {}, "db2": {}}}},
     ),
     "a web server without the project": (
-        ["Put web1 under `celery_publishers:`", "under `web:`"],
+        ["Programs of the group `web`", "put web1 below `celery:`"],
         {"groups": {"web": {"web1": {}}}},
     ),
     "no workers": (
@@ -228,7 +228,7 @@ CASES = {
         },
     ),
     "a scheduler without the project": (
-        ["Put the group `celery_beat` under `celery:`"],
+        ["Programs of the group `celery_beat`", "put c1 below `celery:`"],
         {"groups": {"celery_beat": {"c1": {}}}, "in_celery": ["celery_workers"]},
     ),
     "two instances of Redis on one port": (
@@ -243,7 +243,7 @@ CASES = {
         },
     ),
     "a monitoring host without the project": (
-        ["from the project's release", "put mon1 under `celery:` too"],
+        ["Programs of the group `monitoring`", "put mon1 below `celery:`"],
         {"groups": {"monitoring": {"mon1": {}}}},
     ),
     "a Flower for everybody": (
