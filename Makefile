@@ -26,7 +26,7 @@ molecule: bootstrap
 
 # Measure messages and publishers on the running lab; prints two tables.
 benchmarks: bootstrap
-	. .venv/bin/activate && ansible-playbook -i inventory/lab.yml playbooks/benchmarks/messages.yml playbooks/benchmarks/publishers.yml
+	. .venv/bin/activate && ansible-playbook -i inventory/lab.yml playbooks/benchmarks.yml
 
 .PHONY: bootstrap
 bootstrap:
