@@ -56,6 +56,19 @@ class Member:
         """Run `command` as root and return its standard output; fails when it does, or takes longer than `seconds`."""
         return self.host.check_output(f"timeout {seconds} " + command, *arguments)
 
+    def pid(self, program):
+        """The main process of a program of supervisord."""
+        return self.run(f"supervisorctl pid {program}")
+
+    def children(self, program):
+        """The processes that a program of supervisord has started."""
+        return self.run(f"sh -c 'pgrep --parent {self.pid(program)} || true'").split()
+
+    def redis_cli(self, instance, *words):
+        """What redis-cli answers on a Redis host, with the password; `instance` is an entry of redis_instances."""
+        command = shlex.join(["redis-cli", "-h", self.expect("redis_bind"), "-p", str(instance["port"]), *words])
+        return self.run("sh -c %s", f"REDISCLI_AUTH={shlex.quote(self.expect('redis_password'))} exec {command}")
+
     def app(self, *argv, seconds=60):
         """Run a program of the deployed release with the cluster's settings; returns testinfra's result."""
         command = shlex.join([f"/opt/celery/{self.expect('celery_app_name')}/run", *argv])
@@ -207,7 +220,7 @@ def records_of(member, run):
     return [json.loads(line) for line in lines.splitlines()]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def ledger(workers):
     """Wait until so many tasks of a run are done, or for some seconds: ledger(run, number) -> records, oldest first."""
 

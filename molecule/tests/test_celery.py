@@ -23,7 +23,7 @@ def test_supervisor_runs_each_program_and_no_other(worker):
 
 def test_real_command_lines(worker):
     for program in programs(worker):
-        pid = worker.run(f"supervisorctl pid {program['name']}")
+        pid = worker.pid(program["name"])
         command = worker.run(f"cat /proc/{pid}/cmdline").rstrip("\0").split("\0")
         assert {"--without-heartbeat", "--without-gossip", "--without-mingle"} <= set(command)
         assert f"--hostname={program['name']}@{worker.name}" in command
@@ -37,8 +37,7 @@ def test_real_command_lines(worker):
 
 def test_each_program_has_its_pool_processes(worker):
     for program in programs(worker):
-        pid = worker.run(f"supervisorctl pid {program['name']}")
-        children = len(worker.run(f"sh -c 'pgrep --parent {pid} || true'").split())
+        children = len(worker.children(program["name"]))
         scale = program.get("autoscale", {"min": program.get("concurrency"), "max": program.get("concurrency")})
         if program.get("pool", "prefork") == "prefork":
             assert scale["min"] <= children <= scale["max"]

@@ -109,7 +109,7 @@ def test_every_migration_is_applied(site):
 
 def test_supervisor_runs_the_server(site):
     assert site.run("supervisorctl status web").split()[1] == "RUNNING"
-    pid = site.run("supervisorctl pid web")
+    pid = site.pid("web")
     command = site.run(f"cat /proc/{pid}/cmdline").rstrip("\0").split("\0")
     wanted = site.expect("web_command").split()
     assert command[-len(wanted) + 1 :] == wanted[1:]

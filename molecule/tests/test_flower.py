@@ -2,7 +2,6 @@
 
 import base64
 import json
-import shlex
 import shutil
 import subprocess
 import time
@@ -92,15 +91,6 @@ def inspect(worker, node, *command):
     return json.loads(worker.app_output(*words))[node]
 
 
-def done_numbers(workers, run):
-    """The ledger's tasks of a run that were done, on whatever worker."""
-    lines = []
-    for worker in workers:
-        folder = shlex.quote(f"{worker.expect('celery_app_environment')['LEDGER_DIR']}/{run}")
-        lines += worker.host.run(f"cat {folder}/done-*.jsonl").stdout.splitlines()
-    return {json.loads(line)["number"] for line in lines}
-
-
 @pytest.mark.parametrize("path", ["/", "/workers", "/api/workers", "/api/tasks"])
 @pytest.mark.parametrize("password", ["", "wrong"])
 def test_nothing_is_shown_without_the_password(flower, path, password):
@@ -109,13 +99,13 @@ def test_nothing_is_shown_without_the_password(flower, path, password):
     assert refused.value.code == 401
 
 
-def test_nothing_is_done_without_the_password(flower, workers):
+def test_nothing_is_done_without_the_password(flower, ledger):
     run = f"refused-{uuid.uuid4()}"
     with pytest.raises(urllib.error.HTTPError) as refused:
         flower.ask(f"/api/task/async-apply/{LEDGER_TASK}", password="wrong", body={"args": [run, 1]})
     assert refused.value.code == 401
     time.sleep(2)
-    assert done_numbers(workers, run) == set()
+    assert ledger(run, 0) == []
 
 
 def test_only_the_projects_user_may_read_the_password(monitor):
@@ -151,15 +141,15 @@ def test_a_task_is_shown_with_its_name_state_and_runtime(flower, workers):
     assert task_id in flower.json(f"/api/tasks?taskname={QUICK_TASK}&limit=100")
 
 
-def test_a_revoked_task_never_runs(flower, workers):
+def test_a_revoked_task_never_runs(flower, ledger):
     """Of two tasks that wait for the same moment, the one that was not revoked is done."""
     run = f"revoked-{uuid.uuid4()}"
     ids = {number: flower.start_task(LEDGER_TASK, args=[run, number], countdown=8) for number in (1, 2)}
     assert wait_for(lambda: all(flower.task(task_id).get("state") == "RECEIVED" for task_id in ids.values()), 6)
     flower.ask(f"/api/task/revoke/{ids[1]}", terminate="false")
-    assert wait_for(lambda: done_numbers(workers, run), 30)
+    assert ledger(run, 1, seconds=30)
     assert wait_for(lambda: flower.task(ids[1])["state"] == "REVOKED", 20)
-    assert done_numbers(workers, run) == {2}
+    assert [record["number"] for record in ledger(run, 1)] == [2]
 
 
 @pytest.mark.disruptive
@@ -185,8 +175,7 @@ def test_a_pool_grows_and_shrinks(flower, workers):
     node = nodes_of(worker)[0]
 
     def children():
-        pid = worker.run(f"supervisorctl pid {program['name']}")
-        return len(worker.run(f"pgrep --parent {pid}").split())
+        return len(worker.children(program["name"]))
 
     assert children() == program["concurrency"]
     flower.ask(f"/api/worker/pool/grow/{node}", n=2)

@@ -43,11 +43,6 @@ def stats(worker, program):
     return json.loads(answer)[node]
 
 
-def children(worker, program):
-    pid = worker.run(f"supervisorctl pid {program['name']}")
-    return worker.run(f"sh -c 'pgrep --parent {pid} || true'").split()
-
-
 def test_the_pool_is_of_its_kind(pool):
     worker, program = pool
     assert stats(worker, program)["pool"]["implementation"] == IMPLEMENTATIONS[pool_of(program)]
@@ -74,7 +69,7 @@ def test_tasks_that_wait_wait_side_by_side(kind, workers, count_tasks):
 def test_an_autoscaled_pool_grows_under_load(workers):
     ((worker, program),) = [(worker, its) for worker, its in programs_of(workers) if "autoscale" in its]
     sizes = program["autoscale"]
-    before = len(children(worker, program))
+    before = len(worker.children(program["name"]))
     assert sizes["min"] <= before <= sizes["max"]
     run = f"scaled-{uuid.uuid4()}"
     queue = program["queues"][0]
@@ -83,7 +78,7 @@ def test_an_autoscaled_pool_grows_under_load(workers):
     )
     most = before
     for _ in range(20):
-        most = max(most, len(children(worker, program)))
+        most = max(most, len(worker.children(program["name"])))
         if most == sizes["max"]:
             break
         time.sleep(1)
@@ -103,10 +98,10 @@ def test_a_pool_process_is_replaced_after_its_tasks(workers, count_tasks, ledger
 def test_idle_memory_is_told(pool, figures):
     """Proportional set size, so that pages which a parent shares with its children count once."""
     worker, program = pool
-    main = worker.run(f"supervisorctl pid {program['name']}")
+    main = worker.pid(program["name"])
     sizes = [
         sum(int(line.split()[1]) for line in worker.run(f"grep ^Pss: /proc/{pid}/smaps_rollup").splitlines()) / 1024
-        for pid in [main, *children(worker, program)]
+        for pid in [main, *worker.children(program["name"])]
     ]
     assert sizes[0] > 1
     figures.append(

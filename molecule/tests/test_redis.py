@@ -1,7 +1,6 @@
 """The Redis instances, as their clients see them."""
 
 import json
-import shlex
 import socket
 import time
 import uuid
@@ -13,12 +12,6 @@ pytestmark = pytest.mark.cluster
 
 def instances(store):
     return {instance["name"]: instance for instance in store.expect("redis_instances")}
-
-
-def cli(store, instance, *words):
-    """What redis-cli answers on the host, with the password."""
-    command = shlex.join(["redis-cli", "-h", store.expect("redis_bind"), "-p", str(instance["port"]), *words])
-    return store.run("sh -c %s", f"REDISCLI_AUTH={shlex.quote(store.expect('redis_password'))} exec {command}")
 
 
 def main_pids(store):
@@ -66,7 +59,7 @@ def test_effective_settings(store):
         }
         for name, value in wanted.items():
             # An empty value is an empty second line.
-            assert [*cli(store, instance, "config", "get", name).splitlines(), ""][1] == value, name
+            assert [*store.redis_cli(instance, "config", "get", name).splitlines(), ""][1] == value, name
 
 
 @pytest.mark.disruptive
@@ -74,7 +67,7 @@ def test_a_lock_survives_the_end_of_its_instance(store):
     """The process is killed, with no chance to save anything, and systemd starts it again."""
     (name, instance), *_ = [item for item in instances(store).items() if item[1]["persistence"] == "aof"]
     key = f"warren-test-{uuid.uuid4()}"
-    assert cli(store, instance, "set", key, "held", "NX", "EX", "60") == "OK"
+    assert store.redis_cli(instance, "set", key, "held", "NX", "EX", "60") == "OK"
     # The file is synchronised once in a second.
     time.sleep(1.5)
     before = main_pids(store)
@@ -84,10 +77,10 @@ def test_a_lock_survives_the_end_of_its_instance(store):
         if main_pids(store)[name] not in (before[name], "0"):
             break
     time.sleep(1)
-    assert cli(store, instance, "set", key, "mine", "NX", "EX", "60") == ""
-    assert cli(store, instance, "get", key) == "held"
-    assert 0 < int(cli(store, instance, "ttl", key)) <= 60
-    cli(store, instance, "del", key)
+    assert store.redis_cli(instance, "set", key, "mine", "NX", "EX", "60") == ""
+    assert store.redis_cli(instance, "get", key) == "held"
+    assert 0 < int(store.redis_cli(instance, "ttl", key)) <= 60
+    store.redis_cli(instance, "del", key)
 
 
 @pytest.mark.disruptive
@@ -99,7 +92,7 @@ def test_a_changed_configuration_restarts_its_instance_only(store, playbook):
     changed = [instance | small.get(instance["name"], {}) for instance in instances(store).values()]
     try:
         playbook(*site, "-e", json.dumps({"redis_instances": changed}))
-        assert cli(store, instances(store)[name], "config", "get", "maxmemory").splitlines()[1] == str(32 * 2**20)
+        assert store.redis_cli(instances(store)[name], "config", "get", "maxmemory").splitlines()[1] == str(32 * 2**20)
         after = main_pids(store)
         assert {name for name in before if before[name] != after[name]} == {name}
 

@@ -22,11 +22,10 @@ print(find_app(sys.argv[1]).AsyncResult(sys.argv[2]).get(timeout=30))
 """
 
 
-def keys(store):
-    """How many keys the instance for results holds."""
+def ask(store, *words):
+    """What the instance for results answers with a number."""
     (instance,) = [item for item in store.expect("redis_instances") if item["name"] == "results"]
-    size = f"redis-cli -h {store.expect('redis_bind')} -p {instance['port']} dbsize"
-    return int(store.run(f"env REDISCLI_AUTH={store.expect('redis_password')} {size}"))
+    return int(store.redis_cli(instance, *words))
 
 
 def test_a_result_is_got_on_another_host(publisher, workers):
@@ -39,14 +38,12 @@ def test_a_result_expires(publisher, store):
     module = publisher.expect("celery_app_module")
     task_id = publisher.app_output("python", "-c", SUBMIT, module).strip()
     publisher.app_output("python", "-c", GET, module, task_id)
-    (instance,) = [item for item in store.expect("redis_instances") if item["name"] == "results"]
-    ttl = f"redis-cli -h {store.expect('redis_bind')} -p {instance['port']} ttl celery-task-meta-{task_id}"
-    left = int(store.run(f"env REDISCLI_AUTH={store.expect('redis_password')} {ttl}"))
+    left = ask(store, "ttl", f"celery-task-meta-{task_id}")
     assert 0 < left <= publisher.expect("celery_app_result_expires_seconds")
 
 
 def test_ignored_results_leave_nothing_behind(store, queues, count_tasks):
-    before, queues_before = keys(store), set(queues())
+    before, queues_before = ask(store, "dbsize"), set(queues())
     count_tasks(f"ignored-{uuid.uuid4()}", 200)
-    assert keys(store) <= before
+    assert ask(store, "dbsize") <= before
     assert {name for name in set(queues()) - queues_before if "pidbox" not in name and "celeryev" not in name} == set()
