@@ -66,17 +66,25 @@ def test_tasks_that_wait_wait_side_by_side(kind, workers, count_tasks):
     assert time.monotonic() - began < 25
 
 
-def test_an_autoscaled_pool_grows_under_load(workers):
+@pytest.mark.disruptive
+def test_an_autoscaled_pool_grows_under_load(workers, balancers):
+    """Also after it has lost its broker: Celery then prefetches for the present size of the pool only, unless told."""
     ((worker, program),) = [(worker, its) for worker, its in programs_of(workers) if "autoscale" in its]
     sizes = program["autoscale"]
-    before = len(worker.children(program["name"]))
-    assert sizes["min"] <= before <= sizes["max"]
+    worker.run(f"supervisorctl restart {program['name']}")
+    stats(worker, program)
+    assert len(worker.children(program["name"])) == sizes["min"]
+    for balancer in balancers:
+        balancer.run("systemctl restart haproxy")
+    # It answers again through the new connection.
+    time.sleep(10)
+    stats(worker, program)
     run = f"scaled-{uuid.uuid4()}"
     queue = program["queues"][0]
     worker.app_output(
         "ledger", "submit", "--run", run, "--count", "40", "--queue", queue, "--work-seconds", "1", seconds=100
     )
-    most = before
+    most = 0
     for _ in range(20):
         most = max(most, len(worker.children(program["name"])))
         if most == sizes["max"]:
