@@ -340,12 +340,13 @@ def test_celery_takes_the_command_line_of_every_program(rendered):
             assert words[:5] == [inputs["celery_worker_run"], "celery", "-A", module, "worker"]
             # Celery would import the library of a pool, which only a release has.
             words.remove(f"--pool={program.get('pool', 'prefork')}")
-            context = CLIContext(app=Celery("test", set_as_current=False), no_color=True, workdir=None)
+            app = Celery("test", set_as_current=False)
+            context = CLIContext(app=app, no_color=True, workdir=None)
             made = worker.make_context("celery worker", words[5:], obj=context)
             # Settings of this program alone; Celery takes no other words.
             assert len(made.args) == ("autoscale" in program)
-            context.obj.app.config_from_cmdline(made.args)
-            assert context.obj.app.conf.worker_enable_prefetch_count_reduction == ("autoscale" not in program)
+            app.config_from_cmdline(made.args)
+            assert app.conf.worker_enable_prefetch_count_reduction == ("autoscale" not in program)
             assert made.params["hostname"] == f"{name}@{host}"
             assert list(made.params["queues"]) == program["queues"]
             assert made.params["concurrency"] == program.get("concurrency")
