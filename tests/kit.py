@@ -14,7 +14,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 BESIDE = {"lab-scale-out": ["lab"]}
 
 # Groups that a cluster need not have.
-OPTIONAL_GROUPS = {"haproxy", "redis", "postgresql", "celery_beat", "monitoring", "web"}
+OPTIONAL_GROUPS = {"haproxy", "keepalived", "redis", "postgresql", "celery_beat", "monitoring", "web"}
 
 # Each inventory's name and the files that are given with -i, in order.
 INVENTORIES = {

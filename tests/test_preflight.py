@@ -26,6 +26,39 @@ CASES = {
         ["has no load balancers", "add at least one host under `haproxy:`"],
         {"groups": {"haproxy": {}, "rabbitmq": {"mq1": {}, "mq2": {}, "mq3": {}}}},
     ),
+    "a shared address and one load balancer": (
+        ["`cluster_vip` is 192.0.2.9", "two hosts or more under `haproxy:`"],
+        {"variables": {"cluster_vip": "192.0.2.9"}},
+    ),
+    "a shared address that is a host's": (
+        ["`cluster_vip` is 192.0.2.1, and lb1, lb2 would hold it", "no host's own"],
+        {
+            "groups": {"haproxy": {"lb1": {}, "lb2": {"ansible_host": "192.0.2.2"}}},
+            "variables": {"cluster_vip": "192.0.2.1"},
+        },
+    ),
+    "a shared address by name": (
+        ["`cluster_vip` is entry.example.com", "IPv4 address"],
+        {
+            "groups": {"haproxy": {"lb1": {}, "lb2": {"ansible_host": "192.0.2.2"}}},
+            "variables": {"cluster_vip": "entry.example.com"},
+        },
+    ),
+    "a VRRP group without a number": (
+        ["number from 1 to 255 (`cluster_vip_router_id`, which is 300)"],
+        {
+            "groups": {"haproxy": {"lb1": {}, "lb2": {"ansible_host": "192.0.2.2"}}},
+            "variables": {"cluster_vip": "192.0.2.9", "cluster_vip_router_id": 300},
+        },
+    ),
+    "a worker without a HAProxy of its own": (
+        ["Each HAProxy serves its own host alone", "w2 has none", "under `haproxy:` too"],
+        {"groups": {"haproxy": {"w1": {}}, "celery_workers": {"w1": {}, "w2": {}}}},
+    ),
+    "a HAProxy on a broker": (
+        ["both listen on port 5672 of mq1", "take it out of `haproxy:`"],
+        {"groups": {"haproxy": {"mq1": {}}}},
+    ),
     "two database servers": (
         ["databases of db1, db2", "leave one host under `postgresql:`"],
         {"groups": {"postgresql": {"db1": {}, "db2": {}}}},
@@ -286,6 +319,11 @@ GOOD = {
             ],
         },
     },
+    "a shared address": {
+        "groups": {"haproxy": {"lb1": {}, "lb2": {"ansible_host": "192.0.2.2"}}},
+        "variables": {"cluster_vip": "192.0.2.9"},
+    },
+    "a HAProxy beside each program": {"groups": {"haproxy": {"w1": {}}}},
     # No load balancer in front of the one broker.
     "everything on one host": {
         "groups": {

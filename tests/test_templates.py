@@ -288,19 +288,26 @@ def test_celery_once_finds_its_setting(unusual):
 
 
 def test_every_broker_url_goes_through_py_amqp_to_a_haproxy_or_to_the_only_broker(rendered):
-    balancers = {
-        inputs["haproxy_listeners"][0]["bind"] for inputs in rendered.inputs.values() if "haproxy_listeners" in inputs
-    }
+    """To one on the same host if there is one, and else to the shared address first."""
+    listening, shared = {}, set()
+    for host, inputs in rendered.inputs.items():
+        if "haproxy_listeners" in inputs:
+            listening[host] = inputs["haproxy_listeners"][0]["bind"].removesuffix(" transparent").split(",")
+        if "keepalived_virtual_address" in inputs:
+            shared.add(f"{inputs['keepalived_virtual_address']}:5672")
     brokers = {
         f"{inputs['host_addresses'][host]}:{inputs['rabbitmq_amqp_port']}"
         for host, inputs in rendered.inputs.items()
         if "rabbitmq_amqp_port" in inputs
     }
-    assert balancers or len(brokers) == 1
+    anywhere = {address for addresses in listening.values() for address in addresses if address[:4] != "127."}
+    assert anywhere or len(brokers) == 1
     for host, path in rendered.files("celeryconfig.py"):
         _, app = load_settings(path)
         assert all(url.startswith("pyamqp://") for url in app.conf.broker_url), host
-        assert {re.search(r"@([^/]+)/", url)[1] for url in app.conf.broker_url} == (balancers or brokers), host
+        addresses = [re.search(r"@([^/]+)/", url)[1] for url in app.conf.broker_url]
+        assert set(addresses) == (set(listening.get(host, [])) or anywhere or brokers), host
+        assert addresses[0] in (shared or addresses) or host in listening
         with app.connection_for_write() as connection:
             assert connection.transport_cls == "pyamqp"
 
@@ -616,6 +623,7 @@ def bad(tmp_path_factory):
         redis_extra_config={"timeuot": 5},
     )
     for host, name, line in [
+        ("lb1", "keepalived.conf", "vrrp_instanc entry {"),
         ("mq1", "rabbitmq-watchdog.service", "Restat=always"),
         ("mq1", "rabbitmq-watchdog.timer", "[Timr]"),
         ("mq1", "started-config.conf", "TimeoutStopSecs=3"),
@@ -634,6 +642,7 @@ def bad(tmp_path_factory):
     ("file", "words"),
     [
         ("lb1/haproxy/haproxy.cfg", "unknown keyword 'maxcon'"),
+        ("lb1/keepalived/keepalived.conf", "vrrp_instanc"),
         ("mq1/rabbitmq/rabbitmq.conf", "vm_memory_high_watermark.relativ"),
         ("mq1/rabbitmq/enabled_plugins", "no such plugins: [rabbitmq_promtheus]"),
         ("mq1/rabbitmq/rabbitmq-watchdog.service", "Restat"),

@@ -40,6 +40,12 @@ def test_one_more_worker_host_takes_tasks_and_no_other_host_changes(all_members,
         host = AnsibleRunner(str(SCALE_OUT)).get_host("w3")
         w3 = dataclasses.replace(workers[0], name="w3", host=host)
         assert count_tasks(f"scale-out-{uuid.uuid4()}", 300, also=[w3])["w3"] > 0
+        # It talks to the HAProxy of its own and to no other one, and goes on when that was killed.
+        found = w3.run("ss --tcp --numeric --processes --no-header state established 'dport = :5672'").splitlines()
+        peers = {line.split()[3] for line in found if '"haproxy"' not in line}
+        assert peers == {"127.0.0.1:5672"}
+        w3.run("systemctl kill --signal=KILL haproxy")
+        assert count_tasks(f"own-haproxy-{uuid.uuid4()}", 300, "--rate", "50", also=[w3])["w3"] > 0
     finally:
         subprocess.run([PROJECT / "molecule/shared/podman", "rm", "--force", "--time=0", "warren-w3"], check=True)
 

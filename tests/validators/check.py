@@ -36,6 +36,12 @@ def haproxy(file, _roles):
     return said or ("" if done.returncode == 0 else f"exit code {done.returncode}")
 
 
+def keepalived(file, roles):
+    """It wants the interface to be there."""
+    subprocess.run(["ip", "link", "add", "eth0", "type", "bridge"], capture_output=True, timeout=60, check=False)
+    return complaint(roles / "keepalived/files/keepalived-check-config", file)
+
+
 def rabbitmq(file, roles):
     return complaint(roles / "rabbitmq/files/rabbitmq-check-config", file)
 
@@ -139,6 +145,7 @@ def pg_hba(file, _roles):
 
 VALIDATORS = {
     "haproxy.cfg": haproxy,
+    "keepalived.conf": keepalived,
     "rabbitmq.conf": rabbitmq,
     "enabled_plugins": enabled_plugins,
     "rabbitmq-env.conf": shell,
