@@ -35,12 +35,14 @@ def test_effective_settings(broker):
         "rabbitmqctl --quiet eval '{"
         "element(2, application:get_env(rabbit, cluster_partition_handling)),"
         "net_kernel:get_net_ticktime(),"
+        "element(2, application:get_env(kernel, net_setuptime)),"
         "element(2, application:get_env(rabbit, queue_master_locator)),"
         "element(2, application:get_env(rabbitmq_management_agent, disable_metrics_collector))"
         "}.'"
     )
-    handling, ticktime = broker.expect("rabbitmq_partition_handling"), broker.expect("rabbitmq_net_ticktime_seconds")
-    assert effective == f'{{{handling},{ticktime},<<"min-masters">>,true}}'
+    names = ["partition_handling", "net_ticktime_seconds", "net_setuptime_seconds"]
+    wanted = ",".join(str(broker.expect(f"rabbitmq_{name}")) for name in names)
+    assert effective == f'{{{wanted},<<"min-masters">>,true}}'
 
 
 def test_the_node_runs_with_the_configuration_on_disk(broker):
