@@ -16,7 +16,7 @@ lint: bootstrap
 	. .venv/bin/activate && ruff check && ruff format --check && yamllint --strict . && ansible-lint --strict --offline
 
 unit:
-	molecule/shared/bootstrap redis-server
+	molecule/shared/bootstrap redis-server rabbitmq-server
 	. .venv/bin/activate && pytest && pytest app/django
 
 # The tests look at pages with a browser.
