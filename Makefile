@@ -24,7 +24,7 @@ test molecule: PACKAGES = chromium
 molecule: bootstrap
 	. .venv/bin/activate && molecule test && molecule test --scenario-name single
 
-# Break each part of the running lab under load, count every task, and print a table. About 25 minutes; `RUNS=3` for three times each.
+# Break each part of the running lab under load, count every task, and print a table. A minute or two for each drill; `RUNS=3` for three times each.
 RUNS = 1
 drills: bootstrap
 	. .venv/bin/activate && playbooks/drills/all $(RUNS)
