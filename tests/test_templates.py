@@ -191,7 +191,7 @@ def test_celery_has_the_inputs_as_effective_settings(rendered):
             "broker_connection_timeout_seconds": app.conf.broker_connection_timeout,
             "broker_channel_error_retry": app.conf.broker_channel_error_retry,
             "confirm_publish": app.conf.broker_transport_options["confirm_publish"],
-            "publish_retry_max_retries": app.conf.task_publish_retry_policy["max_retries"],
+            "publish_retry_max_retries": app.conf.task_publish_retry_policy["max_retries"] / len(app.conf.broker_url),
             "publish_retry_longest_seconds": app.conf.task_publish_retry_policy["interval_max"],
             "acks_late": app.conf.task_acks_late,
             "reject_on_worker_lost": app.conf.task_reject_on_worker_lost,

@@ -20,69 +20,18 @@ from celery.exceptions import QueueNotFound
 from celery.utils import uuid
 from kombu import Connection, Exchange, Queue
 from kombu.exceptions import EncodeError, OperationalError
+from rabbitmq import free_port, running_rabbitmq, url_of
 
 from warren_app.publish import PublishError, publish
 
 # How much later than its bound a publish may end where everything is slow.
 SLACK = 3.0
-# The package's own command changes to another user, which a test need not be able to.
-RABBITMQ_SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def url_of(*ports):
-    return [f"pyamqp://127.0.0.1:{port}//" for port in ports]
 
 
 @pytest.fixture(scope="module")
 def broker_port(tmp_path_factory):
-    """Debian's RabbitMQ with ports, name, cookie and data of its own, on 127.0.0.1 only."""
-    assert RABBITMQ_SERVER.exists(), "type: apt-get install rabbitmq-server"
-    folder = tmp_path_factory.mktemp("rabbitmq")
-    port, epmd_port = free_port(), free_port()
-    environment = os.environ | {
-        "HOME": str(folder),
-        "ERL_EPMD_ADDRESS": "127.0.0.1",
-        "ERL_EPMD_PORT": str(epmd_port),
-        "RABBITMQ_NODENAME": "publish@localhost",
-        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
-        "RABBITMQ_NODE_PORT": str(port),
-        "RABBITMQ_DIST_PORT": str(free_port()),
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
-        "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
-        "RABBITMQ_LOG_BASE": str(folder / "log"),
-        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
-        "RABBITMQ_CONF_ENV_FILE": str(folder / "rabbitmq-env.conf"),
-        "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq"),
-    }
-    with contextlib.ExitStack() as stack:
-
-        def start(*command):
-            with (folder / "output").open("ab") as output:
-                process = subprocess.Popen(
-                    command, cwd=folder, env=environment, stdout=output, stderr=output
-                )
-            stack.callback(process.wait, 60)
-            stack.callback(process.terminate)
-            return process
-
-        # Started here because the one that Erlang would start stays for ever.
-        start("epmd")
-        server = start(RABBITMQ_SERVER)
-        deadline = time.monotonic() + 120
-        while True:
-            with contextlib.suppress(OSError), Connection(*url_of(port)) as connection:
-                connection.connect()
-                break
-            output = (folder / "output").read_text()
-            assert time.monotonic() < deadline and server.poll() is None, output
-            time.sleep(0.2)
-        yield port
+    with running_rabbitmq(tmp_path_factory.mktemp("rabbitmq"), free_port()) as broker:
+        yield broker.port
 
 
 class Proxy:
@@ -197,18 +146,15 @@ def task_on(*ports, **settings):
     """
     queue = uuid()
     app = Celery(queue, broker=url_of(*ports), set_as_current=False)
+    retries = {"max_retries": 100, "interval_start": 0.1, "interval_step": 0.1, "interval_max": 1}
     app.conf.update(
         broker_connection_timeout=4,
+        broker_transport_options=retries | {"connect_retries_timeout": None},
         task_queues=[Queue(queue, Exchange(queue), queue)],
         task_default_queue=queue,
         task_create_missing_queues=False,
         task_routes=[[("*", {"queue": queue, "confirm_timeout": 5})]],
-        task_publish_retry_policy={
-            "max_retries": 100,
-            "interval_start": 0.1,
-            "interval_step": 0.1,
-            "interval_max": 1,
-        },
+        task_publish_retry_policy=retries,
         task_ignore_result=True,
         **settings,
     )

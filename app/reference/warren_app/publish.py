@@ -147,6 +147,8 @@ def _pool(app):
     key = app, os.getpid()
     if key not in _pools:
         limit = app.conf.broker_pool_limit or DEFAULT_POOL_LIMIT
-        connection = app.connection_for_write(transport_options={"confirm_publish": True})
+        # Celery's settings may have kombu connect again and again, on its own, within a publish.
+        options = {"confirm_publish": True, "max_retries": 0}
+        connection = app.connection_for_write(transport_options=options)
         _pools.setdefault(key, ProducerPool(connection.Pool(limit), limit=limit))
     return _pools[key]

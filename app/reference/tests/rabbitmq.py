@@ -1,0 +1,96 @@
+"""A real RabbitMQ for tests."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from kombu import Connection
+
+# The package's own commands change to another user, which a test need not be able to.
+COMMANDS = Path("/usr/lib/rabbitmq/bin")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def url_of(*ports):
+    return [f"pyamqp://127.0.0.1:{port}//" for port in ports]
+
+
+class RabbitMQ:
+    """Debian's, with ports, name, cookie and data of its own, on 127.0.0.1 only."""
+
+    def __init__(self, folder, port):
+        self.port = port
+        self._folder = folder
+        self._environment = os.environ | {
+            "HOME": str(folder),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_PORT": str(free_port()),
+            "RABBITMQ_NODENAME": "test@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(port),
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+            "RABBITMQ_CONF_ENV_FILE": str(folder / "rabbitmq-env.conf"),
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq"),
+        }
+
+    def start(self, *command):
+        """Start a command with the broker's environment, and return its process."""
+        with (self._folder / "output").open("ab") as output:
+            return subprocess.Popen(
+                command, cwd=self._folder, env=self._environment, stdout=output, stderr=output
+            )
+
+    def wait(self, server):
+        """Return when the broker takes connections."""
+        deadline = time.monotonic() + 120
+        while True:
+            with contextlib.suppress(OSError), Connection(*url_of(self.port)) as connection:
+                connection.connect()
+                return
+            output = (self._folder / "output").read_text()
+            assert time.monotonic() < deadline and server.poll() is None, output
+            time.sleep(0.2)
+
+    def ctl(self, *arguments):
+        """Run rabbitmqctl, and return what it printed."""
+        done = subprocess.run(
+            [COMMANDS / "rabbitmqctl", "--quiet", *arguments],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+@contextlib.contextmanager
+def running_rabbitmq(folder, port):
+    """A RabbitMQ that keeps its files in `folder` and listens on `port`."""
+    assert COMMANDS.exists(), "type: apt-get install rabbitmq-server"
+    broker = RabbitMQ(folder, port)
+    with contextlib.ExitStack() as stack:
+
+        def start(*command):
+            process = broker.start(*command)
+            stack.callback(process.wait, 60)
+            stack.callback(process.terminate)
+            return process
+
+        # Started here because the one that Erlang would start stays for ever.
+        start("epmd")
+        broker.wait(start(COMMANDS / "rabbitmq-server"))
+        yield broker
