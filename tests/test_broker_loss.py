@@ -1,5 +1,6 @@
 """The rendered settings while a broker is away: a real RabbitMQ, and Celery's commands in processes of their own."""
 
+import json
 import os
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def start(tmp_path_factory, port):
     environment = os.environ | {
         "CELERY_CONFIG_MODULE": "celeryconfig",
         "PYTHONPATH": os.pathsep.join(
-            map(str, [settings.parent, PROJECT / "app/reference", *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+            map(str, [settings.parent, PROJECT / "roles/celery_app/files", PROJECT / "app/reference"])
         ),
     }
     processes = []
@@ -77,3 +78,56 @@ def broker(early, port, tmp_path_factory):
 def test_the_first_publish_of_a_process_waits_for_the_broker(early, broker):
     assert early.wait(timeout=30) == 0
     assert broker.ctl("list_queues", "--no-table-headers", "name", "messages").split() == ["default", "1"]
+
+
+# Closes the connection that consumes from a worker's remote control queue.
+CLOSE_REMOTE_CONTROL = """
+[rabbit_networking:close_connection(Connection, "test") ||
+    Consumer <- rabbit_amqqueue:consumers_all(<<"/">>),
+    element(4, proplists:get_value(queue_name, Consumer)) =:= <<"%s.celery.pidbox">>,
+    {connection, Connection} <- rabbit_channel:info(proplists:get_value(channel_pid, Consumer), [connection])].
+"""
+
+
+@pytest.fixture(params=["gevent", "eventlet"])
+def worker(request, start, broker):
+    """A worker that answers: (its process, its name)."""
+    name = f"{request.param}@here"
+    options = ["--without-mingle", "--without-gossip", "--without-heartbeat"]
+    worker = start("worker", "--pool", request.param, "--concurrency", "2", "--hostname", name, *options)
+    wait_for_answer(start, name)
+    yield worker, name
+    worker.terminate()
+    assert worker.wait(timeout=30) == 0
+
+
+def wait_for_answer(start, name):
+    deadline = time.monotonic() + 20
+    while start("inspect", "ping", "--timeout=2", "--destination", name).wait() != 0:
+        assert time.monotonic() < deadline
+
+
+def consumers(broker):
+    """Each queue that is consumed and the channel that does: a queue twice if two do."""
+    answer = json.loads(broker.ctl("list_consumers", "--formatter=json", "queue_name", "channel_pid"))
+    return sorted((consumer["queue_name"], consumer["channel_pid"]) for consumer in answer)
+
+
+def test_remote_control_that_lost_its_connection_connects_again(worker, start, broker):
+    _, name = worker
+    (_, remote_control), tasks = sorted(consumers(broker), key=lambda consumer: consumer[0] == "default")
+    for _ in range(2):
+        assert "ok" in broker.ctl("eval", CLOSE_REMOTE_CONTROL % name)
+        wait_for_answer(start, name)
+    after = consumers(broker)
+    # The tasks' connection is the same.
+    assert tasks in after and len(after) == 2 and remote_control not in dict(after).values()
+
+
+def test_a_worker_that_lost_both_connections_has_one_remote_control(worker, start, broker):
+    _, name = worker
+    broker.ctl("close_all_connections", "test")
+    wait_for_answer(start, name)
+    # A second one would come after a second.
+    time.sleep(3)
+    assert [queue for queue, _ in consumers(broker)] == ["default", f"{name}.celery.pidbox"]
