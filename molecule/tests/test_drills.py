@@ -1,6 +1,5 @@
 """Drills on the running lab: one that must not begin, and one that is interrupted. The side effect runs whole ones."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -8,18 +7,9 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.disruptive, pytest.mark.cluster, pytest.mark.usefixtures("healthy")]
+pytestmark = [pytest.mark.disruptive, pytest.mark.cluster]
 
 PROJECT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def healthy(playbook):
-    """Earlier tests have broken connections, and a worker that went deaf over it may wait for its watchdog."""
-    for _ in range(3):
-        with contextlib.suppress(AssertionError):
-            return playbook("playbooks/verify.yml")
-    return playbook("playbooks/verify.yml")
 
 
 def test_a_drill_does_not_begin_on_a_cluster_that_is_not_healthy(balancers, playbook):
