@@ -65,7 +65,6 @@ def test_effective_settings(worker):
         "broker_pool_limit": worker.expect("celery_app_broker_pool_limit"),
         "broker_channel_error_retry": worker.expect("celery_app_broker_channel_error_retry"),
         "broker_connection_max_retries": None,
-        "broker_transport_options": {"confirm_publish": worker.expect("celery_app_confirm_publish")},
         "worker_max_tasks_per_child": worker.expect("celery_app_max_tasks_per_child"),
         "worker_max_memory_per_child": worker.expect("celery_app_max_memory_per_child_kib"),
     }
@@ -73,6 +72,11 @@ def test_effective_settings(worker):
     assert len(answers) == len(programs(worker))
     for settings in answers.values():
         assert {name: settings.get(name) for name in wanted} == wanted
+        options = settings["broker_transport_options"]
+        assert options["confirm_publish"] == worker.expect("celery_app_confirm_publish")
+        # A publish without an open connection tries by the policy of publishing, for no certain time.
+        assert options["connect_retries_timeout"] is None
+        assert options["max_retries"] == settings["task_publish_retry_policy"]["max_retries"]
 
 
 def test_a_publish_waits_for_its_confirm_no_longer_than_configured(publisher):
