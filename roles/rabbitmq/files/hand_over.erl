@@ -1,7 +1,7 @@
 %% Takes everything from this node that its stop would interrupt, so that no task is done twice: queues are led elsewhere and clients connect
 %% elsewhere while nothing is unacknowledged or unconfirmed. A drain alone moves no mirrored queue and closes connections as they
-%% are. Prints how many queues and channels were still busy when the time was up. `Seconds`
-%% comes with what evaluates this. Queues and channels may end meanwhile: hence the catches.
+%% are. Prints how many queues, channels with tasks and channels with messages were still busy when the time was up. restart_now.yml binds
+%% `Seconds`. Queues and channels may end meanwhile: hence the catches.
 Deadline = erlang:monotonic_time(millisecond) + 1000 * Seconds,
 Wait = fun Wait(Look) ->
     Left = Look(),
