@@ -1,4 +1,4 @@
-"""What changes a cluster: a worker host more, another broker configuration, a broker that hangs while booting."""
+"""What changes a cluster: a worker host more, another broker configuration, a broker that hangs or runs apart."""
 
 import concurrent.futures
 import dataclasses
@@ -92,6 +92,21 @@ def test_a_misspelt_broker_setting_never_reaches_the_broker(brokers, playbook):
     )
     assert "hartbeat" in output
     assert state(brokers) == before
+
+
+def test_the_watchdog_restarts_a_broker_that_runs_apart_from_the_others(brokers):
+    """It loses the others for so short a time that it does not pause."""
+    victim = brokers[-1]
+    status = "rabbitmq-diagnostics --quiet --formatter json cluster_status"
+    victim.run("rabbitmqctl eval '[erlang:disconnect_node(Node) || Node <- nodes()], timer:sleep(3000).'")
+    assert json.loads(victim.run(status))["partitions"]
+    for _ in range(20):
+        time.sleep(3)
+        answers = [broker.host.run(status) for broker in brokers]
+        seen = [json.loads(answer.stdout) for answer in answers if answer.rc == 0]
+        if [len(answer["running_nodes"]) for answer in seen] == [len(brokers)] * len(brokers):
+            break
+    assert [answer["partitions"] for answer in seen] == [{}] * len(brokers)
 
 
 def test_the_watchdog_restarts_a_broker_that_hangs_while_booting(brokers, playbook):
