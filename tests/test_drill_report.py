@@ -85,6 +85,18 @@ def test_gaps_are_told_relative_to_the_fault():
     assert drill["done_gap_after_fault_seconds"] == pytest.approx(0.1)
 
 
+def test_a_task_that_is_done_long_after_the_load_has_ended_is_a_wait_and_no_gap():
+    """As a task that waits for a new pool process: Celery starts one every 5 s at most."""
+    drill = build_drill(facts(), [*steady(0, 60), accepted(1, 58.005), done(1, 65)])
+    assert drill["done_gap_seconds"] == pytest.approx(0.01, abs=0.001)
+    assert drill["longest_wait_seconds"] == pytest.approx(6.995)
+
+
+def test_a_gap_that_outlasts_the_load_is_counted_to_its_end():
+    drill = build_drill(facts(), [*steady(0, 50), *steady(50, 60, done_at=lambda at: 75 + at / 100)])
+    assert drill["done_gap_seconds"] == pytest.approx(75.5 - 50)
+
+
 def test_a_gap_before_the_fault_is_negative_and_counts_from_the_first_accepted_task():
     drill = build_drill(facts(), [refused(1, 2), accepted(2, 5), accepted(3, 19), accepted(4, 31), done(4, 32)])
     assert (drill["accept_gap_seconds"], drill["accept_gap_after_fault_seconds"]) == (14, -15)

@@ -18,7 +18,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import jinja2
@@ -122,7 +122,8 @@ def build_drill(facts, records, unreadable_lines=0):
         normal_seconds -- as normal_seconds() returns it
         workers_back_seconds -- for each of `worker_hosts` the seconds from the heal to the first task that the host
             completed after it, or null
-        done_gap_seconds, accept_gap_seconds -- the longest time without a completed, an accepted task
+        done_gap_seconds, accept_gap_seconds -- the longest time without a completed, an accepted task, of those that
+            began while tasks were sent: after that a single task that waits for a new pool process would be a gap
         longest_wait_seconds -- the longest time from a task's acceptance until it was done first; null when one is lost
         done_gap_after_fault_seconds, accept_gap_after_fault_seconds -- when it began; negative before the fault
         duplicates_explained -- the tasks done more than once by what explains them: `redelivered` by the broker at
@@ -153,6 +154,8 @@ def build_drill(facts, records, unreadable_lines=0):
     waits = [first_done.get(r["task_id"], math.inf) - r["time"] for r in records if r["event"] == "accepted"]
     drill["longest_wait_seconds"] = None if math.inf in waits else max(waits, default=None)
     start = min((record["time"] for record in records if record["event"] == "accepted"), default=None)
+    if start:
+        drill["longest_done_gap"] = _done_gap_under_load([record["time"] for record in done], start, max(times))
     for name in ("done_gap", "accept_gap"):
         gap = drill[f"longest_{name}"]
         drill[f"{name}_seconds"] = gap and gap["seconds"]
@@ -204,6 +207,16 @@ def _first_done(records):
         if record["event"] == "done":
             first_done[record["task_id"]] = min(record["time"], first_done.get(record["task_id"], math.inf))
     return first_done
+
+
+def _done_gap_under_load(done_times, start, last_attempt):
+    """Return the longest gap as build_report() does, of those that begin before the producer's last attempt."""
+    points = [start, *sorted(time for time in done_times if time > start)]
+    if points[-1] < last_attempt:
+        points.append(last_attempt)
+    gaps = [(began, ended) for began, ended in pairwise(points) if began < last_attempt]
+    began, ended = max(gaps, key=lambda gap: gap[1] - gap[0], default=(start, start))
+    return {"seconds": ended - began, "began": began - start}
 
 
 def _explain_duplicates(done, attempts, confirm_timeout_seconds):
