@@ -24,10 +24,10 @@ test molecule: PACKAGES = chromium
 molecule: bootstrap
 	. .venv/bin/activate && molecule test && molecule test --scenario-name single
 
-# Break each part of the running lab under load, count every task, and print a table. A minute or two for each drill; `RUNS=3` for three times each.
+# Break each part of the running lab under load, count every task, and print a table; three drills again with stock settings. About 45 minutes; `RUNS=3` for three times each.
 RUNS = 1
 drills: bootstrap
-	. .venv/bin/activate && playbooks/drills/all $(RUNS)
+	. .venv/bin/activate && playbooks/drills/all --stock $(RUNS)
 
 # Measure messages and publishers on the running lab; prints two tables.
 benchmarks: bootstrap
