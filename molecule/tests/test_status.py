@@ -1,0 +1,66 @@
+"""What status.yml shows of the cluster, whole and with parts of it down."""
+
+import json
+
+import pytest
+import yaml
+from conftest import PROJECT
+
+
+def status():
+    """What the last status.yml wrote."""
+    return json.loads((PROJECT / ".cache/status.json").read_text())
+
+
+def lines(title):
+    """The lines of a part, by name."""
+    return {line["name"]: line for line in status()["parts"][title]}
+
+
+def test_a_healthy_cluster_has_no_problem(playbook, brokers, workers):
+    output, recap = playbook("playbooks/status.yml")
+    assert status()["problems"] == []
+    assert "no problem" in output
+    assert not any(counts["changed"] for counts in recap.values())
+    assert set(lines("Brokers")) == {broker.name for broker in brokers}
+    programs = {f"{p['name']}@{worker.name}" for worker in workers for p in worker.expect("celery_worker_programs")}
+    assert set(lines("Workers")) == programs
+
+
+def test_the_screen_is_the_last_thing_that_is_shown(playbook):
+    output, _ = playbook("playbooks/status.yml")
+    assert output.index("PLAY RECAP") < output.index("TASKS RECAP") < output.index("Brokers  version")
+
+
+@pytest.mark.cluster
+def test_a_wrong_password_is_a_line_and_the_rest_is_shown(playbook, balancers):
+    playbook("playbooks/status.yml", "-e", "haproxy_stats_password=wrong")
+    for balancer in balancers:
+        (problem,) = lines("HAProxy")[balancer.name]["problems"]
+        assert "does not take the password" in problem
+    assert all(line["problems"] == [] for line in lines("Brokers").values())
+
+
+@pytest.mark.cluster
+@pytest.mark.disruptive
+def test_what_is_down_is_a_line_and_the_rest_is_shown(playbook, brokers, balancers, workers, schedulers, tmp_path):
+    """A broker is stopped, another host cannot be reached, and a scheduler has been ended."""
+    stopped, scheduler, away = brokers[-1], schedulers[0], workers[-1]
+    inventory = tmp_path / "away.yml"
+    inventory.write_text(yaml.safe_dump({"all": {"hosts": {away.name: {"ansible_port": 1}}}}))
+    stopped.run("systemctl stop rabbitmq-server")
+    scheduler.run("supervisorctl stop beat")
+    try:
+        playbook("playbooks/status.yml", "-i", str(inventory))
+    finally:
+        stopped.run("systemctl start rabbitmq-server", seconds=120)
+        scheduler.run("supervisorctl start beat")
+    brokers_now, workers_now = lines("Brokers"), lines("Workers")
+    assert brokers_now[stopped.name]["problems"] == ["does not run; there, type `systemctl status rabbitmq-server`"]
+    assert brokers_now[brokers[0].name]["problems"] == [f"does not see rabbit@{stopped.name} running"]
+    assert "does not answer by SSH" in workers_now[f"*@{away.name}"]["problems"][0]
+    assert workers_now[f"default@{workers[0].name}"]["problems"] == []
+    assert "does not run" in lines("Scheduler")[scheduler.name]["problems"][0]
+    assert any(f"finds {stopped.name} DOWN" in problem for problem in status()["problems"])
+    # The cluster as the next test wants it.
+    playbook("playbooks/verify.yml")

@@ -1,0 +1,105 @@
+"""Print what the worker programs of this host are and do, as JSON: a dict for each program.
+
+Usage: python3 - RUN MODULE HOST PROGRAM [PROGRAM ...]      (as root)
+
+RUN is the command that runs a program of the release with its settings. A program has
+
+    state, pid, uptime -- as supervisord says, each null where it says nothing
+    exits -- how often supervisord saw it exit, as far back as its log goes
+    memory_bytes, processes -- of the program and its children; memory that they share is counted once (PSS)
+    answering -- whether it answers through the broker within a few seconds
+    error -- why it could not be asked, or null
+    pool, concurrency, active, reserved, done -- what it answers: kind and size of the pool, tasks running, tasks
+        fetched, and tasks done since its start
+"""
+
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+SECONDS = 8
+ASK = """
+import json, sys
+from celery.app.utils import find_app
+app, nodes = find_app(sys.argv[1]), sys.argv[2:]
+def ask(method, nodes):
+    return nodes and getattr(app.control.inspect(destination=nodes, timeout=2), method)() or {}
+stats = ask("stats", nodes)
+active, reserved = (ask(method, list(stats)) for method in ("active", "reserved"))
+print(json.dumps({
+    node: {
+        "pool": answer["pool"]["implementation"].partition(":")[0].rpartition(".")[2],
+        "concurrency": answer["pool"].get("max-concurrency"),
+        "active": len(active.get(node, [])),
+        "reserved": len(reserved.get(node, [])),
+        "done": sum(answer["total"].values()),
+    }
+    for node, answer in stats.items()
+}))
+"""
+
+
+def supervised():
+    """Return what supervisord says of each of its programs; {} when it does not answer."""
+    said = subprocess.run(["supervisorctl", "status"], capture_output=True, text=True, timeout=SECONDS, check=False)
+    lines = re.findall(r"^(\S+) +([A-Z]+)(?: +pid (\d+), uptime (.*))?", said.stdout, re.M)
+    return {
+        name: {"state": state, "pid": int(pid) if pid else None, "uptime": uptime or None}
+        for name, state, pid, uptime in lines
+    }
+
+
+def exits():
+    """Return how often each program exited, as far back as supervisord's log goes."""
+    log = Path("/var/log/supervisor/supervisord.log")
+    return Counter(re.findall(r" exited: (\S+) ", log.read_text(errors="replace") if log.exists() else ""))
+
+
+def memory(group):
+    """Return the memory of a process group, in bytes, and its number of processes."""
+    sizes = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            # The fields after the name, which may hold anything: state, parent, group.
+            if process.joinpath("stat").read_text().rpartition(")")[2].split()[2] == str(group):
+                sizes.append(int(re.search(r"^Pss: +(\d+)", process.joinpath("smaps_rollup").read_text(), re.M)[1]))
+        except (OSError, TypeError):
+            # It has ended meanwhile.
+            continue
+    return {"memory_bytes": sum(sizes) * 1024, "processes": len(sizes)}
+
+
+def answers(run, module, nodes):
+    """Return what the nodes answer through the broker, and why none could be asked."""
+    try:
+        asked = subprocess.run(
+            [run, "python", "-c", ASK, module, *nodes], capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return {}, f"the broker was not reached within {SECONDS} s"
+    if asked.returncode:
+        return {}, asked.stderr.strip().splitlines()[-1][:200]
+    return json.loads(asked.stdout), None
+
+
+def main():
+    """Print it."""
+    run, module, host, *programs = sys.argv[1:]
+    known, exited = supervised(), exits()
+    heard, error = answers(run, module, [f"{program}@{host}" for program in programs])
+    found = {}
+    for program in programs:
+        status = known.get(program, {"state": None, "pid": None, "uptime": None})
+        answer = heard.get(f"{program}@{host}")
+        found[program] = {**status, "exits": exited[program], "answering": answer is not None, "error": error}
+        found[program] |= answer or {}
+        if status["pid"]:
+            found[program] |= memory(status["pid"])
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
