@@ -41,7 +41,15 @@ TEMPLATES = [
     for path in sorted((PROJECT / "roles" / role / "templates").rglob("*.j2"))
 ]
 # Checked in this file, the others by the image's validators.
-CHECKED_HERE = {"beatconfig.py", "celeryconfig.py", "flowerconfig.py", "hosts", "limits.conf"}
+CHECKED_HERE = {
+    "60-warren.conf",
+    "beatconfig.py",
+    "celeryconfig.py",
+    "flowerconfig.py",
+    "hosts",
+    "limits.conf",
+    "warren-journal.conf",
+}
 
 
 def inputs_of(role):
@@ -65,6 +73,8 @@ class Rendered:
                 render_roles=kit.roles_by_group(),
                 render_templates=TEMPLATES,
                 render_inputs=[(role, name) for role in ROLES for name in inputs_of(role)],
+                # A fact.
+                __host_is_container=False,
                 # No secret is made in the working tree.
                 secrets_dir=folder / "secrets",
                 **variables,
@@ -598,8 +608,25 @@ def test_systemds_own_limit_is_the_input(rendered):
         system.read_string(path.read_text())
         limit = rendered.inputs[host]["host_open_files_limit"]
         assert {section: dict(system[section]) for section in system.sections()} == {
-            "Manager": {"DefaultLimitNOFILE": str(limit)}
+            "Manager": {"DefaultLimitNOFILE": str(limit), "DefaultTasksMax": "16384"}
         }
+
+
+def test_the_journal_has_a_size(rendered):
+    for _, path in rendered.files("warren-journal.conf"):
+        journal = configparser.RawConfigParser()
+        journal.optionxform = str
+        journal.read_string(path.read_text())
+        assert {section: dict(journal[section]) for section in journal.sections()} == {
+            "Journal": {"Storage": "persistent", "SystemMaxUse": "500M"}
+        }
+
+
+def test_a_host_sets_what_its_kernel_has(rendered):
+    """No connection is tracked in what render.yml says of the kernel."""
+    for _, path in rendered.files("60-warren.conf"):
+        lines = [line.split(" = ") for line in path.read_text().splitlines() if not line.startswith("#")]
+        assert dict(lines) == {"net.core.somaxconn": "4096", "vm.swappiness": "10"}
 
 
 @pytest.fixture(scope="session")

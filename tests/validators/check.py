@@ -143,7 +143,17 @@ def pg_hba(file, _roles):
     return wrong[1] if wrong else ""
 
 
+def tmpfiles(file, _roles):
+    return complaint("systemd-tmpfiles", "--create", file)
+
+
+def apt(file, _roles):
+    return complaint("apt-config", "-c", file, "dump")
+
+
 VALIDATORS = {
+    "60warren-upgrades": apt,
+    "celery.conf": tmpfiles,
     "haproxy.cfg": haproxy,
     "keepalived.conf": keepalived,
     "rabbitmq.conf": rabbitmq,
