@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import re
 import time
 import uuid
 
@@ -137,3 +138,38 @@ def test_a_stopping_worker_finishes_its_task(worker, workers, count_tasks):
             worker.run(f"supervisorctl start {name}")
         done = counting.result()
     assert done[worker.name] > 0
+
+
+def test_temporary_files_have_a_folder_of_their_own(worker):
+    for program in worker.expect("celery_worker_programs"):
+        assert "TMPDIR=/var/lib/celery/tmp" in worker.run(f"cat /proc/{worker.pid(program['name'])}/environ").split(
+            "\0"
+        )
+    folder = worker.host.file("/var/lib/celery/tmp")
+    assert (folder.user, folder.mode) == (worker.expect("celery_app_user"), 0o700)
+
+
+@pytest.mark.disruptive
+def test_old_temporary_files_are_removed_and_counted(worker):
+    """Those of the project's user, which nobody has used for long; not younger ones, and not other people's."""
+    old, young = f"{worker.expect('celery_app_temporary_files_days') + 1} days ago", "1 hour ago"
+    user = worker.expect("celery_app_user")
+    made = {
+        "/tmp/celery-test-old": (user, old),
+        "/var/lib/celery/tmp/celery-test-old": (user, old),
+        "/tmp/celery-test-young": (user, young),
+        "/tmp/celery-test-of-root": ("root", old),
+    }
+    for path, (owner, when) in made.items():
+        worker.run("touch --date=%s %s", when, path)
+        worker.run("chown %s %s", owner, path)
+    try:
+        assert worker.run("systemctl is-enabled celery-clean.timer") == "enabled"
+        since = worker.run("date +%s")
+        worker.run("systemctl start celery-clean")
+        left = {path for path in made if worker.host.file(path).exists}
+        assert left == {"/tmp/celery-test-young", "/tmp/celery-test-of-root"}
+        said = worker.run(f"journalctl --unit=celery-clean --since=@{since} --output=cat")
+        assert re.search(r"^/tmp: removed 1, \d+ left; inodes used: \d+%$", said, re.MULTILINE), said
+    finally:
+        worker.run(f"rm -f {' '.join(made)}")
