@@ -146,6 +146,17 @@ CASES = {
             }
         },
     ),
+    "a queue with a bound that is none": (
+        ["`max_length` of a queue in `cluster_queues` is a number of messages", "not many, 0"],
+        {
+            "variables": {
+                "cluster_queues": [
+                    {"name": "default", "max_length": "many", "routes": ["*"]},
+                    {"name": "slow", "max_length": 0},
+                ]
+            }
+        },
+    ),
     "a queue for no other task": (
         ["exactly one queue of `cluster_queues` the route '*'"],
         {"variables": {"cluster_queues": [{"name": "default"}, {"name": "slow"}]}},
