@@ -113,6 +113,27 @@ def test_the_watchdog_restarts_a_broker_that_runs_apart_from_the_others(brokers)
     assert seen == [len(brokers)] * len(brokers)
 
 
+def test_the_watchdog_restarts_a_broker_that_waits_for_a_lock_that_it_never_gets(brokers, playbook):
+    """Long before the limit: RabbitMQ itself says that Erlang's `global` holds up the boot.
+
+    Here it stands still on a peer.
+    """
+    victim, peer = brokers[-1], brokers[0]
+    since = victim.run("date +%s")
+    peer.run("rabbitmqctl eval 'sys:suspend(global_name_server).'")
+    try:
+        victim.run("systemctl restart --no-block rabbitmq-server")
+        for _ in range(30):
+            time.sleep(3)
+            said = victim.run("journalctl --unit=rabbitmq-watchdog --since=@%s --output=cat", since)
+            if "killing" in said:
+                break
+        assert "the node waits for a lock that it will never get" in said
+    finally:
+        peer.run("rabbitmqctl eval 'sys:resume(global_name_server).'")
+    playbook("playbooks/verify.yml", "--limit", "rabbitmq")
+
+
 def test_the_watchdog_restarts_a_broker_that_hangs_while_booting(brokers, playbook):
     """Cut off from the others, a broker that starts waits for them, with its port closed, and systemd does not mind.
 
