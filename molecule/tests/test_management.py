@@ -1,0 +1,69 @@
+"""RabbitMQ's page, which is off, for a look."""
+
+import base64
+import json
+import re
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+pytestmark = [pytest.mark.cluster, pytest.mark.disruptive]
+
+COLLECTS = "rabbitmqctl --quiet eval 'rabbit_mgmt_agent_config:is_metrics_collector_enabled().'"
+
+
+def ask(broker, path, login):
+    """What the page's API answers; None where nobody listens."""
+    request = urllib.request.Request(f"http://{broker.address}:15672/api/{path}")
+    request.add_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return json.load(response)
+    except urllib.error.URLError as error:
+        if isinstance(error, urllib.error.HTTPError):
+            raise
+        return None
+
+
+def is_off(brokers):
+    return all(ask(broker, "overview", "look:unknown") is None for broker in brokers)
+
+
+def test_state_is_on_or_off(playbook):
+    output, recap = playbook("playbooks/management.yml", expect_success=False)
+    assert "with `-e state=on` or `-e state=off`" in output
+    assert not any(counts["changed"] for counts in recap.values())
+
+
+def test_the_page_is_there_for_a_look_and_changes_nothing_for_good(playbook, brokers, queues, workers, count_tasks):
+    assert is_off(brokers)
+    output, _ = playbook("playbooks/management.yml", "-e", "state=on")
+    try:
+        login = "look:" + re.search(r"user look, password (\w+),", output)[1]
+        for broker in brokers:
+            assert len(ask(broker, "nodes", login)) == len(brokers)
+        count_tasks("management-on", 100)
+        time.sleep(10)
+        (queue,) = [queue for queue in ask(brokers[0], "queues", login) if queue["name"] == "default"]
+        assert queue["message_stats"]["publish"] >= 100
+        with pytest.raises(urllib.error.HTTPError):
+            ask(brokers[0], "overview", "look:wrong")
+    finally:
+        playbook("playbooks/management.yml", "-e", "state=off")
+    assert is_off(brokers)
+    for broker in brokers:
+        assert broker.run("sh -c 'rabbitmqctl --quiet list_users | grep -c look || true'") == "0"
+        assert broker.run(COLLECTS) == "false"
+    _, recap = playbook("playbooks/site.yml", "--tags", "rabbitmq", "--limit", "rabbitmq")
+    assert not any(counts["changed"] for counts in recap.values())
+
+
+def test_the_page_switches_itself_off(playbook, brokers):
+    playbook("playbooks/management.yml", "-e", "state=on", "-e", "rabbitmq_management_minutes=1")
+    for _ in range(60):
+        time.sleep(3)
+        if is_off(brokers):
+            break
+    assert is_off(brokers)
