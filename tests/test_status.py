@@ -1,6 +1,5 @@
 """The screen of status.yml says what is wrong and what to type, and shows the rest."""
 
-import copy
 import json
 import subprocess
 import sys
@@ -8,122 +7,14 @@ from pathlib import Path
 
 import pytest
 import status_screen
+from cluster_facts import BEAT, INFO, QUEUE, SERVER, broker, cluster_facts, said, worker
 
 SCRIPT = Path(status_screen.__file__)
-QUEUE = {
-    "type": "classic",
-    "exclusive": False,
-    "ready": 3,
-    "unacknowledged": 1,
-    "consumers": 2,
-    "memory_bytes": 1,
-    "in_per_second": 10.0,
-    "out_per_second": 9.96,
-    "oldest_message_time": None,
-    "mirrors": ["mq2"],
-    "synchronised": ["mq2"],
-}
-BROKER = {
-    "state": "running",
-    "version": "3.10.8",
-    "uptime_seconds": 3725,
-    "running": ["rabbit@mq1", "rabbit@mq2"],
-    "partitions": [],
-    "alarms": [],
-    "memory_bytes": 136 * 1024**2,
-    "memory_limit_bytes": 512 * 1024**2,
-    "disk_free_bytes": 2 * 1024**3,
-    "connections": 4,
-    "leads": [],
-}
-SERVER = {
-    "backend": "amqp",
-    "name": "mq1",
-    "status": "UP",
-    "check": "L7OK",
-    "sessions": 5,
-    "bytes_in": 2048,
-    "bytes_out": 10,
-    "since_seconds": 61,
-}
-PROGRAM = {
-    "state": "RUNNING",
-    "pid": 7,
-    "uptime": "0:01:00",
-    "exits": 0,
-    "answering": True,
-    "error": None,
-    "pool": "prefork",
-    "concurrency": 2,
-    "active": 1,
-    "reserved": 0,
-    "done": 5,
-    "memory_bytes": 1024**2,
-    "processes": 3,
-}
-BEAT = """beat                             RUNNING   pid 1605, uptime 0:03:51
-[2026-11-26 02:30:43,932: INFO/MainProcess] beat: Starting...
-"""
-ACTIVE = """[2026-11-26 02:30:43,999: INFO/MainProcess] beat: Acquired lock
-[2026-11-26 03:00:00,012: INFO/MainProcess] Scheduler: Sending due task nightly (warren_app.tasks.count_words)
-"""
-INFO = """redis_version:7.0.15
-used_memory:1048576
-maxmemory:4194304
-db0:keys=3,expires=0
-db1:keys=1,expires=1
-"""
-
-
-def said(text, rc=0):
-    return {"rc": rc, "stdout": text, "stderr": ""}
-
-
-def broker(*leads, **more):
-    # What `rabbitmqctl eval` prints: the text, and the value of the expression.
-    return said(json.dumps(BROKER | {"leads": list(leads)} | more) + "ok")
-
-
-def worker(**more):
-    return said(json.dumps({"default": PROGRAM | more}))
 
 
 @pytest.fixture
 def facts():
-    """A small cluster in which all is well."""
-    return copy.deepcopy(
-        {
-            "environment": "lab",
-            "scheduler": "redbeat",
-            "shared_address": "192.0.2.20",
-            "time": 1795660000.0,
-            "task_queues": ["default"],
-            "groups": {
-                "rabbitmq": ["mq1", "mq2"],
-                "haproxy": ["lb1"],
-                "celery_workers": ["w1"],
-                "celery_beat": ["w1", "w2"],
-                "redis": ["mon1"],
-                "monitoring": ["mon1"],
-                "postgresql": ["mon1"],
-                "web": ["mon1"],
-            },
-            "programs": {"w1": [{"name": "default"}]},
-            "answers": {
-                "mq1": {"rabbitmq": broker(QUEUE | {"name": "default"}, QUEUE | {"name": "celeryev.1", "mirrors": []})},
-                "mq2": {"rabbitmq": broker()},
-                "lb1": {"keepalived": said("active\n2: eth0 inet 192.0.2.20/32"), "haproxy": {"servers": [SERVER]}},
-                "w1": {"celery_worker": worker(), "celery_beat": said(BEAT)},
-                "w2": {"celery_beat": said(BEAT + ACTIVE)},
-                "mon1": {
-                    "redis": {"results": [said(INFO) | {"item": {"name": "locks"}}]},
-                    "flower": {"status": 200, "json": {"default@w1": True}},
-                    "postgresql": said("warren,15.14,3,8388608"),
-                    "web": {"status": 200},
-                },
-            },
-        }
-    )
+    return cluster_facts()
 
 
 def status_of(facts):

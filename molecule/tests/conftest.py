@@ -87,7 +87,7 @@ def inventory_path(config):
 
 
 def run_playbook(inventory, path, *arguments, expect_success=True):
-    """Run a playbook and return its output; fails with its last lines unless it ends as expected."""
+    """Run a playbook and return its output; fails with its last lines unless it ends as expected (None: either way)."""
     result = subprocess.run(
         ["ansible-playbook", "-i", inventory, path, *arguments],
         cwd=PROJECT,
@@ -96,7 +96,7 @@ def run_playbook(inventory, path, *arguments, expect_success=True):
         text=True,
         timeout=RUN_SECONDS,
     )
-    assert (result.returncode == 0) == expect_success, result.stdout[-6000:] + result.stderr[-2000:]
+    assert expect_success in (None, result.returncode == 0), result.stdout[-6000:] + result.stderr[-2000:]
     return result.stdout
 
 

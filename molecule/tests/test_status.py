@@ -1,6 +1,7 @@
 """What status.yml shows of the cluster, whole and with parts of it down."""
 
 import json
+import re
 
 import pytest
 import yaml
@@ -25,6 +26,12 @@ def test_a_healthy_cluster_has_no_problem(playbook, brokers, workers):
     assert set(lines("Brokers")) == {broker.name for broker in brokers}
     programs = {f"{p['name']}@{worker.name}" for worker in workers for p in worker.expect("celery_worker_programs")}
     assert set(lines("Workers")) == programs
+
+
+def test_a_healthy_cluster_has_nothing_wrong(playbook):
+    output, recap = playbook("playbooks/verify.yml")
+    assert re.search(r"\d+ ok, 0 wrong", output)
+    assert not any(counts["changed"] for counts in recap.values())
 
 
 def test_the_screen_is_the_last_thing_that_is_shown(playbook):

@@ -6,11 +6,14 @@ RUN is the command that runs a program of the release with its settings. A progr
 
     state, pid, uptime -- as supervisord says, each null where it says nothing
     exits -- how often supervisord saw it exit, as far back as its log goes
-    memory_bytes, processes -- of the program and its children; memory that they share is counted once (PSS)
+    arguments -- its command line, a list
+    memory_bytes, processes, zombies -- of the program and its children; memory that they share is counted once (PSS),
+        and a zombie is a process that has ended and that its parent has not looked after
+    largest_child_bytes -- resident memory of the largest child
     answering -- whether it answers through the broker within a few seconds
     error -- why it could not be asked, or null
-    pool, concurrency, active, reserved, done -- what it answers: kind and size of the pool, tasks running, tasks
-        fetched, and tasks done since its start
+    pool, concurrency, prefetch, active, reserved, done -- what it answers: kind and size of the pool, tasks that it
+        fetches at most, tasks running, tasks fetched, and tasks done since its start
 """
 
 import json
@@ -33,6 +36,7 @@ print(json.dumps({
     node: {
         "pool": answer["pool"]["implementation"].partition(":")[0].rpartition(".")[2],
         "concurrency": answer["pool"].get("max-concurrency"),
+        "prefetch": answer.get("prefetch_count"),
         "active": len(active.get(node, [])),
         "reserved": len(reserved.get(node, [])),
         "done": sum(answer["total"].values()),
@@ -58,18 +62,31 @@ def exits():
     return Counter(re.findall(r" exited: (\S+) ", log.read_text(errors="replace") if log.exists() else ""))
 
 
-def memory(group):
-    """Return the memory of a process group, in bytes, and its number of processes."""
-    sizes = []
+def processes(group):
+    """Return the memory and the number of the processes of a group, whose first process is the program itself."""
+    shared, children, zombies = [], [], 0
     for process in Path("/proc").glob("[0-9]*"):
         try:
             # The fields after the name, which may hold anything: state, parent, group.
-            if process.joinpath("stat").read_text().rpartition(")")[2].split()[2] == str(group):
-                sizes.append(int(re.search(r"^Pss: +(\d+)", process.joinpath("smaps_rollup").read_text(), re.M)[1]))
+            state, _, its_group = process.joinpath("stat").read_text().rpartition(")")[2].split()[:3]
+            if its_group != str(group):
+                continue
+            if state == "Z":
+                zombies += 1
+                continue
+            shared.append(int(re.search(r"^Pss: +(\d+)", process.joinpath("smaps_rollup").read_text(), re.M)[1]))
+            if process.name != str(group):
+                children.append(int(re.search(r"^VmRSS:\s+(\d+)", process.joinpath("status").read_text(), re.M)[1]))
         except (OSError, TypeError):
             # It has ended meanwhile.
             continue
-    return {"memory_bytes": sum(sizes) * 1024, "processes": len(sizes)}
+    return {
+        "memory_bytes": sum(shared) * 1024,
+        "processes": len(shared),
+        "zombies": zombies,
+        "largest_child_bytes": max(children, default=0) * 1024,
+        "arguments": Path(f"/proc/{group}/cmdline").read_text().split("\0")[:-1],
+    }
 
 
 def answers(run, module, nodes):
@@ -97,7 +114,7 @@ def main():
         found[program] = {**status, "exits": exited[program], "answering": answer is not None, "error": error}
         found[program] |= answer or {}
         if status["pid"]:
-            found[program] |= memory(status["pid"])
+            found[program] |= processes(status["pid"])
     print(json.dumps(found))
 
 

@@ -1,0 +1,164 @@
+"""What a small cluster answers to playbooks/status/ask.yml, for the tests of status.yml's and verify.yml's scripts."""
+
+import copy
+import json
+
+QUEUE = {
+    "type": "classic",
+    "exclusive": False,
+    "ready": 3,
+    "unacknowledged": 1,
+    "consumers": 2,
+    "memory_bytes": 1,
+    "in_per_second": 10.0,
+    "out_per_second": 9.96,
+    "oldest_message_time": None,
+    "ttl_milliseconds": None,
+    "max_length": None,
+    "expires_milliseconds": None,
+    "mirrors": ["mq2"],
+    "synchronised": ["mq2"],
+}
+POLICY = {"name": "ha", "pattern": "^default$", "priority": 10, "definition": {"ha-mode": "all"}}
+EVENTS = QUEUE | {
+    "name": "celeryev.1",
+    "ready": 0,
+    "mirrors": [],
+    "synchronised": [],
+    "ttl_milliseconds": 5000,
+    "max_length": 10000,
+    "expires_milliseconds": 60000,
+}
+BROKER = {
+    "state": "running",
+    "version": "3.10.8",
+    "uptime_seconds": 3725,
+    "running": ["rabbit@mq1", "rabbit@mq2"],
+    "partitions": [],
+    "alarms": [],
+    "memory_bytes": 136 * 1024**2,
+    "memory_limit_bytes": 512 * 1024**2,
+    "disk_free_bytes": 2 * 1024**3,
+    "disk_limit_bytes": 512 * 1024**2,
+    "connections": 4,
+    "waiting_connections": 0,
+    "consumer_timeout_milliseconds": 1800000,
+    "file_handles": 20,
+    "file_handles_limit": 1000,
+    "plugins": ["rabbitmq_prometheus"],
+    "policies": [POLICY | {"vhost": "warren", "apply-to": "queues"}],
+    "permissions": [{"user": "celery", "configure": "c", "write": "w", "read": "r"}],
+    "leads": [],
+}
+SERVER = {
+    "backend": "amqp",
+    "name": "mq1",
+    "status": "UP",
+    "check": "L7OK",
+    "sessions": 5,
+    "bytes_in": 2048,
+    "bytes_out": 10,
+    "since_seconds": 61,
+}
+PROGRAM = {
+    "state": "RUNNING",
+    "pid": 7,
+    "uptime": "0:01:00",
+    "exits": 0,
+    "answering": True,
+    "error": None,
+    "pool": "prefork",
+    "concurrency": 2,
+    "prefetch": 2,
+    "active": 1,
+    "reserved": 0,
+    "done": 5,
+    "memory_bytes": 1024**2,
+    "processes": 3,
+    "zombies": 0,
+    "largest_child_bytes": 1024**2,
+    "arguments": ["celery", "worker", "--without-gossip"],
+}
+HOST = {
+    "time": 1795660000.5,
+    "inodes_used": [0.04, "/"],
+    "space_used": [0.5, "/"],
+    "conntrack_used": 0.1,
+    "kernel_wrong": [],
+}
+BEAT = """beat                             RUNNING   pid 1605, uptime 0:03:51
+[2026-11-26 02:30:43,932: INFO/MainProcess] beat: Starting...
+"""
+ACTIVE = """[2026-11-26 02:30:43,999: INFO/MainProcess] beat: Acquired lock
+[2026-11-26 03:00:00,012: INFO/MainProcess] Scheduler: Sending due task nightly (warren_app.tasks.count_words)
+"""
+INFO = """redis_version:7.0.15
+used_memory:1048576
+maxmemory:4194304
+db0:keys=3,expires=0
+db1:keys=1,expires=1
+"""
+
+
+def said(text, rc=0):
+    return {"rc": rc, "stdout": text, "stderr": ""}
+
+
+def broker(*leads, **more):
+    # What `rabbitmqctl eval` prints: the text, and the value of the expression.
+    return said(json.dumps(BROKER | {"leads": list(leads)} | more) + "ok")
+
+
+def worker(**more):
+    return said(json.dumps({"default": PROGRAM | more}))
+
+
+def host(**more):
+    return said(json.dumps(HOST | more))
+
+
+def cluster_facts():
+    """The facts of a cluster in which all is well."""
+    return copy.deepcopy(
+        {
+            "environment": "lab",
+            "scheduler": "redbeat",
+            "shared_address": "192.0.2.20",
+            "time": 1795660000.0,
+            "task_queues": ["default"],
+            "groups": {
+                "rabbitmq": ["mq1", "mq2"],
+                "haproxy": ["lb1"],
+                "celery_workers": ["w1"],
+                "celery_beat": ["w1", "w2"],
+                "redis": ["mon1"],
+                "monitoring": ["mon1"],
+                "postgresql": ["mon1"],
+                "web": ["mon1"],
+            },
+            "programs": {"w1": [{"name": "default"}]},
+            "vhost": "warren",
+            "asked": {name: (1795660000.0, 1795660001.0) for name in ("mq1", "mq2", "lb1", "w1", "w2", "mon1")},
+            "expected": {
+                "policies": [POLICY],
+                "users": [{"name": "celery", "configure": "c", "write": "w", "read": "r"}],
+                "longest_task_seconds": 300,
+                "prefetch_multiplier": 1,
+                "child_memory_kib": 262144,
+                "arguments": ["--without-gossip"],
+            },
+            "answers": {
+                "mq1": {"host": host(), "rabbitmq": broker(QUEUE | {"name": "default"}, EVENTS)},
+                "mq2": {"rabbitmq": broker()},
+                "lb1": {"keepalived": said("active\n2: eth0 inet 192.0.2.20/32"), "haproxy": {"servers": [SERVER]}},
+                "w1": {"celery_worker": worker(), "celery_beat": said(BEAT), "celery_app": said("releases/1\n")},
+                "w2": {"celery_beat": said(BEAT + ACTIVE), "celery_app": said("releases/1\n")},
+                "mon1": {
+                    "redis": {"results": [said(INFO) | {"item": {"name": "locks", "port": 6380}}]},
+                    "flower": {"status": 200, "json": {"default@w1": True}},
+                    "postgresql": said("warren,15.14,3,8388608"),
+                    "web": {"status": 200},
+                },
+            },
+        }
+    )
