@@ -6,7 +6,6 @@ import time
 import uuid
 
 import pytest
-from conftest import records_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.disruptive]
 
@@ -21,17 +20,7 @@ def accepted_of(publisher, run):
     return {record["number"] for record in map(json.loads, lines.splitlines()) if record["event"] == "accepted"}
 
 
-def done_of(workers, run, numbers, seconds):
-    """The numbers that were done, when these are among them or the time is up."""
-    for _ in range(seconds):
-        done = {record["number"] for worker in workers for record in records_of(worker, run)}
-        if numbers <= done:
-            break
-        time.sleep(1)
-    return done
-
-
-def test_a_queue_with_a_bound_makes_publishers_wait_and_loses_nothing(workers, publishers, queues):
+def test_a_queue_with_a_bound_makes_publishers_wait_and_loses_nothing(workers, publishers, queues, ledger):
     """The brokers refuse what is too much, and Celery tries again until there is room, for 95 s."""
     (host,) = [w for w in workers if "solo" in [program["name"] for program in w.expect("celery_worker_programs")]]
     run = f"bound-{uuid.uuid4()}"
@@ -54,7 +43,7 @@ def test_a_queue_with_a_bound_makes_publishers_wait_and_loses_nothing(workers, p
         producer.result()
     numbers = accepted_of(publishers[0], run)
     assert numbers == set(range(1, 261))
-    assert done_of(workers, run, numbers, seconds=60) == numbers
+    assert {record["number"] for record in ledger(run, len(numbers))} == numbers
 
 
 def memory_mib(broker):
@@ -64,7 +53,7 @@ def memory_mib(broker):
 
 
 def test_a_flood_without_workers_slows_publishers_and_leaves_the_brokers_their_memory(
-    brokers, workers, publishers, figures
+    brokers, workers, publishers, ledger, figures
 ):
     """Until the workers are back publishers wait; then everything that was accepted is done."""
     runs = [f"flood-{uuid.uuid4()}" for _ in range(2)]
@@ -91,7 +80,7 @@ def test_a_flood_without_workers_slows_publishers_and_leaves_the_brokers_their_m
             producer.result()
     accepted = [accepted_of(publishers[0], run) for run in runs]
     for run, numbers in zip(runs, accepted, strict=True):
-        assert done_of(workers, run, numbers, seconds=240) >= numbers
+        assert {record["number"] for record in ledger(run, len(numbers), seconds=240)} >= numbers
     figures.append(
         f"flood: {sum(map(len, accepted))} tasks of 60 kB accepted in 45 s, memory at most {max(samples):.0f} MiB"
         f" with a watermark of {WATERMARK_MIB} MiB; alarms at its end: {alarms}"

@@ -2,7 +2,7 @@
 
 Usage: doctor.py FILE < FACTS.json
 
-Writes the findings to FILE as JSON, prints them with colours, and exits with 1 when something is wrong. FACTS.json is
+Writes the findings to FILE as JSON, prints them with colours, and exits with 3 when something is wrong. FACTS.json is
 what status_screen.py takes, and
 
     asked -- for each host when it was asked and when it had answered, seconds since the epoch, a pair
@@ -127,13 +127,13 @@ def no_publisher_is_held_up(cluster):
 @check("memory is below the watermark")
 def memory_is_below_the_watermark(cluster):
     shares = {host: said["memory_bytes"] / said["memory_limit_bytes"] for host, said in cluster.brokers.items()}
-    return _nearly_full(shares, "start more workers, or raise `rabbitmq_memory_high_watermark`")
+    return _nearly_full(shares, "start more workers, or raise rabbitmq_memory_high_watermark")
 
 
 @check("file handles of the brokers")
 def file_handles(cluster):
     shares = {host: said["file_handles"] / said["file_handles_limit"] for host, said in cluster.brokers.items()}
-    return _nearly_full(shares, f"raise `host_open_files_limit`, `{DEPLOY} host`, and restart that broker")
+    return _nearly_full(shares, f"raise host_open_files_limit, `{DEPLOY} host`, and restart that broker")
 
 
 @check("disk space for the brokers")
@@ -200,10 +200,9 @@ def event_queues_are_read(cluster):
 def results_do_not_pile_up(cluster):
     results = {name: queue["ready"] for name, queue in cluster.queues.items() if REPLY_QUEUE.fullmatch(name)}
     full = [name for name, count in results.items() if count > UNREAD_RESULTS]
-    repair = (
-        f"`rabbitmqctl delete_queue -p {cluster.vhost} {full[0] if full else 'QUEUE'}` on a broker, and `ignore_result`"
-    )
-    return f"{sum(results.values())} unread", [f"{name} holds {results[name]} results" for name in full], repair
+    repair = f"`rabbitmqctl delete_queue -p {cluster.vhost} {full[0] if full else 'QUEUE'}` on a broker"
+    wrong = [f"{name} holds {results[name]} results" for name in full]
+    return f"{sum(results.values())} unread", wrong, f"{repair}, and ignore_result on its tasks"
 
 
 @check("the management plugin is off")
@@ -260,7 +259,7 @@ def _same(cluster, what, wanted, key, name, value):
     foreign = sorted(found.keys() - wanted.keys())
     repair = f"`{DEPLOY} rabbitmq`"
     if what == "user" and foreign:
-        repair = f"`rabbitmqctl delete_user {foreign[0]}` on a broker, or add it to `rabbitmq_users`"
+        repair = f"`rabbitmqctl delete_user {foreign[0]}` on a broker, or add it to rabbitmq_users"
     return f"{len(found)}", differing, repair
 
 
@@ -345,7 +344,7 @@ def locks_end(cluster):
     return (
         f"{sum(endless.values())} without an end",
         wrong,
-        f"`redis-cli -h {where} -p {port} -n 1 --scan` on {where}, with the password in REDISCLI_AUTH, then `del`",
+        f"`redis-cli -h {where} -p {port} -n 1 --scan` on {where}, with REDISCLI_AUTH set; then delete them",
     )
 
 
@@ -354,7 +353,7 @@ def room_for_tracked_connections(cluster):
     shares = {
         host: said["conntrack_used"] for host, said in cluster.hosts.items() if said["conntrack_used"] is not None
     }
-    return _nearly_full(shares, f"raise `host_conntrack_max`, and `{DEPLOY} host`")
+    return _nearly_full(shares, f"raise host_conntrack_max, and `{DEPLOY} host`")
 
 
 @check("room for files")
@@ -403,7 +402,7 @@ def report(findings):
 
 
 def main():
-    """Read the facts, write the JSON, print the findings; 1 when something is wrong."""
+    """Read the facts, write the JSON, print the findings; 3 when something is wrong."""
     facts = json.load(sys.stdin)
     findings = examine(facts)
     wrong = any(finding.wrong for finding in findings)
@@ -417,7 +416,8 @@ def main():
     }
     file.write_text(json.dumps(found, indent=2) + "\n")
     print(report(findings))
-    return 1 if wrong else 0
+    # An error of this program itself is 1.
+    return 3 if wrong else 0
 
 
 if __name__ == "__main__":
