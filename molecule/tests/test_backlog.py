@@ -1,4 +1,4 @@
-"""What a backlog does: publishers wait, brokers keep their memory, and nothing is lost."""
+"""What a backlog does: brokers keep their memory, and nothing that was accepted is lost."""
 
 import concurrent.futures
 import json
@@ -20,29 +20,19 @@ def accepted_of(publisher, run):
     return {record["number"] for record in map(json.loads, lines.splitlines()) if record["event"] == "accepted"}
 
 
-def test_a_queue_with_a_bound_makes_publishers_wait_and_loses_nothing(workers, publishers, queues, ledger):
-    """The brokers refuse what is too much, and Celery tries again until there is room, for 95 s."""
+def test_a_queue_with_a_bound_refuses_what_is_too_much_and_loses_nothing(workers, publishers, queues, ledger):
+    """Nobody takes anything: the queue fills, and whoever publishes more gets an error."""
     (host,) = [w for w in workers if "solo" in [program["name"] for program in w.expect("celery_worker_programs")]]
     run = f"bound-{uuid.uuid4()}"
-    submit = ["ledger", "submit", "--run", run, "--count", "260", "--queue", "solo"]
     host.run("supervisorctl stop solo")
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        try:
-            producer = pool.submit(publishers[0].app_output, *submit, seconds=200)
-            for _ in range(20):
-                time.sleep(1)
-                waiting = queues()["solo"]["messages"]
-                if waiting >= 200:
-                    break
-            # It stays so while nobody takes anything.
-            time.sleep(5)
-            assert queues()["solo"]["messages"] == waiting == 200
-            assert not producer.done()
-        finally:
-            host.run("supervisorctl start solo")
-        producer.result()
+    try:
+        submit = ["ledger", "submit", "--run", run, "--count", "203", "--queue", "solo"]
+        assert publishers[0].app(*submit, seconds=200).rc == 1
+        assert queues()["solo"]["messages"] == 200
+    finally:
+        host.run("supervisorctl start solo")
     numbers = accepted_of(publishers[0], run)
-    assert numbers == set(range(1, 261))
+    assert numbers == set(range(1, 201))
     assert {record["number"] for record in ledger(run, len(numbers))} == numbers
 
 
@@ -52,10 +42,10 @@ def memory_mib(broker):
     return int(said.stdout) / 1024**2 if said.rc == 0 else 0
 
 
-def test_a_flood_without_workers_slows_publishers_and_leaves_the_brokers_their_memory(
+def test_a_flood_without_workers_leaves_the_brokers_their_memory_and_loses_nothing(
     brokers, workers, publishers, ledger, figures
 ):
-    """Until the workers are back publishers wait; then everything that was accepted is done."""
+    """Queues write to disk, publishers are slowed down, and when the workers are back all that was accepted is done."""
     runs = [f"flood-{uuid.uuid4()}" for _ in range(2)]
     limit = "rabbitmqctl set_vm_memory_high_watermark"
     flood = ["ledger", "submit", "--seconds", "45", "--payload-bytes", "60000", "--queue", "default"]
@@ -78,6 +68,8 @@ def test_a_flood_without_workers_slows_publishers_and_leaves_the_brokers_their_m
                 worker.run("supervisorctl start default")
         for producer in producers:
             producer.result()
+    # Messages on their way are not counted yet when the broker decides.
+    assert max(samples) < 1.25 * WATERMARK_MIB
     accepted = [accepted_of(publishers[0], run) for run in runs]
     for run, numbers in zip(runs, accepted, strict=True):
         assert {record["number"] for record in ledger(run, len(numbers), seconds=240)} >= numbers
