@@ -7,6 +7,7 @@ import socket
 import time
 import urllib.error
 import urllib.request
+import uuid
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_the_page_is_there_for_a_look_and_changes_nothing_for_good(playbook, bro
         login = "look:" + re.search(r"user look, password (\w+),", output)[1]
         for broker in brokers:
             assert len(ask(broker, "nodes", login)) == len(brokers)
-        count_tasks("management-on", 100)
+        count_tasks(f"page-{uuid.uuid4()}", 100)
         time.sleep(10)
         (queue,) = [queue for queue in ask(brokers[0], "queues", login) if queue["name"] == "default"]
         assert queue["message_stats"]["publish"] >= 100
