@@ -366,7 +366,9 @@ def test_celery_takes_the_command_line_of_every_program(rendered):
             assert app.conf.worker_enable_prefetch_count_reduction == ("autoscale" not in program)
             assert made.params["hostname"] == f"{name}@{host}"
             assert list(made.params["queues"]) == program["queues"]
-            assert made.params["concurrency"] == program.get("concurrency")
+            assert made.params["concurrency"] == program.get(
+                "concurrency", 1 if program.get("pool") == "solo" else None
+            )
             scale = program.get("autoscale")
             assert made.params["autoscale"] == ((scale["max"], scale["min"]) if scale else None)
             assert made.params["max_tasks_per_child"] == program.get("max_tasks_per_child")
