@@ -69,5 +69,3 @@ def test_what_is_down_is_a_line_and_the_rest_is_shown(playbook, brokers, balance
     assert workers_now[f"default@{workers[0].name}"]["problems"] == []
     assert "does not run" in lines("Scheduler")[scheduler.name]["problems"][0]
     assert any(f"finds {stopped.name} DOWN" in problem for problem in status()["problems"])
-    # The cluster as the next test wants it.
-    playbook("playbooks/verify.yml")

@@ -297,6 +297,9 @@ def flower_section(facts):
             reason = first_line(answer.get("msg") or "no answer")
             section.add(host, [], f"{reason}; there, type `supervisorctl status flower`")
             continue
+        # Flower remembers programs that have left the inventory.
+        known = {f"{program['name']}@{host}" for host, programs in facts["programs"].items() for program in programs}
+        workers = {name: alive for name, alive in workers.items() if name in known}
         offline = sorted(name for name, alive in workers.items() if not alive)
         section.add(
             host, [f"{len(workers) - len(offline)} of {len(workers)}"], offline and f"sees {', '.join(offline)} offline"
