@@ -5,11 +5,9 @@ import json
 
 QUEUE = {
     "type": "classic",
-    "exclusive": False,
     "ready": 3,
     "unacknowledged": 1,
     "consumers": 2,
-    "memory_bytes": 1,
     "in_per_second": 10.0,
     "out_per_second": 9.96,
     "oldest_message_time": None,
@@ -74,7 +72,6 @@ PROGRAM = {
     "reserved": 0,
     "done": 5,
     "memory_bytes": 1024**2,
-    "processes": 3,
     "zombies": 0,
     "largest_child_bytes": 1024**2,
     "arguments": ["celery", "worker", "--without-gossip"],
@@ -82,7 +79,6 @@ PROGRAM = {
 HOST = {
     "time": 1795660000.5,
     "inodes_used": [0.04, "/"],
-    "space_used": [0.5, "/"],
     "conntrack_used": 0.1,
     "kernel_wrong": [],
 }

@@ -7,7 +7,7 @@ RUN is the command that runs a program of the release with its settings. A progr
     state, pid, uptime -- as supervisord says, each null where it says nothing
     exits -- how often supervisord saw it exit, as far back as its log goes
     arguments -- its command line, a list
-    memory_bytes, processes, zombies -- of the program and its children; memory that they share is counted once (PSS),
+    memory_bytes, zombies -- of the program and its children; memory that they share is counted once (PSS),
         and a zombie is a process that has ended and that its parent has not looked after
     largest_child_bytes -- resident memory of the largest child
     answering -- whether it answers through the broker within a few seconds
@@ -63,7 +63,7 @@ def exits():
 
 
 def processes(group):
-    """Return the memory and the number of the processes of a group, whose first process is the program itself."""
+    """Return what the processes of a group have and are; the first is the program itself."""
     shared, children, zombies = [], [], 0
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -82,7 +82,6 @@ def processes(group):
             continue
     return {
         "memory_bytes": sum(shared) * 1024,
-        "processes": len(shared),
         "zombies": zombies,
         "largest_child_bytes": max(children, default=0) * 1024,
         "arguments": Path(f"/proc/{group}/cmdline").read_text().split("\0")[:-1],

@@ -3,7 +3,7 @@
 Usage: python3 - [FOLDER ...]
 
     time -- seconds since the epoch
-    inodes_used, space_used -- the largest shares of the folders' file systems, from 0 to 1, each with its folder
+    inodes_used -- the largest share of the folders' file systems, from 0 to 1, and its folder
     conntrack_used -- share of the table of tracked connections, or null where the kernel tracks none
     kernel_wrong -- lines of /etc/sysctl.d/60-warren.conf that the kernel does not have, as "NAME is VALUE, not VALUE"
 """
@@ -18,12 +18,10 @@ SETTINGS = Path("/etc/sysctl.d/60-warren.conf")
 CONNTRACK = Path("/proc/sys/net/netfilter")
 
 
-def shares(folders):
-    """Return the shares of inodes and of space that are used, as (share, folder)."""
-    found = [(folder, os.statvfs(folder)) for folder in folders if Path(folder).exists()]
-    inodes = [(1 - stat.f_favail / stat.f_files, folder) for folder, stat in found if stat.f_files]
-    space = [(1 - stat.f_bavail / stat.f_blocks, folder) for folder, stat in found if stat.f_blocks]
-    return max(inodes, default=(0, "/")), max(space, default=(0, "/"))
+def inodes(folders):
+    """Return the largest share of inodes that is used, and its folder."""
+    found = [(os.statvfs(folder), folder) for folder in folders if Path(folder).exists()]
+    return max(((1 - stat.f_favail / stat.f_files, folder) for stat, folder in found if stat.f_files), default=(0, "/"))
 
 
 def conntrack():
@@ -44,13 +42,11 @@ def kernel():
 
 
 if __name__ == "__main__":
-    inodes_used, space_used = shares(sys.argv[1:])
     print(
         json.dumps(
             {
                 "time": time.time(),
-                "inodes_used": inodes_used,
-                "space_used": space_used,
+                "inodes_used": inodes(sys.argv[1:]),
                 "conntrack_used": conntrack(),
                 "kernel_wrong": kernel(),
             }

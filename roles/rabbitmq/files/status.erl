@@ -8,7 +8,7 @@ Bound = fun (Q, Key) ->
     lists:min(Declared ++ [Value || Value <- [rabbit_policy:get(Key, Q)], is_number(Value)] ++ [null])
 end,
 Describe = fun (Q) ->
-    Keys = [messages_ready, messages_unacknowledged, consumers, memory, backing_queue_status, head_message_timestamp, slave_pids, synchronised_slave_pids],
+    Keys = [messages_ready, messages_unacknowledged, consumers, backing_queue_status, head_message_timestamp, slave_pids, synchronised_slave_pids],
     %% A queue may end meanwhile.
     try maps:from_list(rabbit_amqqueue:info(Q, Keys)) of
         Info ->
@@ -16,9 +16,8 @@ Describe = fun (Q) ->
             List = fun (Key) -> case maps:get(Key, Info, []) of Found when is_list(Found) -> Found; _ -> [] end end,
             Status = List(backing_queue_status),
             [#{name => element(4, amqqueue:get_name(Q)), type => case amqqueue:get_type(Q) of rabbit_classic_queue -> classic; rabbit_quorum_queue -> quorum; Type -> Type end,
-               exclusive => amqqueue:get_exclusive_owner(Q) =/= none,
                ready => maps:get(messages_ready, Info), unacknowledged => maps:get(messages_unacknowledged, Info),
-               consumers => maps:get(consumers, Info), memory_bytes => maps:get(memory, Info),
+               consumers => maps:get(consumers, Info),
                in_per_second => Number(proplists:get_value(avg_ingress_rate, Status)), out_per_second => Number(proplists:get_value(avg_egress_rate, Status)),
                oldest_message_time => Number(maps:get(head_message_timestamp, Info)),
                ttl_milliseconds => Bound(Q, <<"message-ttl">>), max_length => Bound(Q, <<"max-length">>), expires_milliseconds => Bound(Q, <<"expires">>),
@@ -29,7 +28,7 @@ end,
 Node = fun () ->
     {ok, Version} = application:get_key(rabbit, vsn),
     Handles = file_handle_cache:info([total_used, total_limit]),
-    #{state => running, version => list_to_binary(Version), erlang => list_to_binary(erlang:system_info(otp_release)),
+    #{state => running, version => list_to_binary(Version),
     uptime_seconds => element(1, erlang:statistics(wall_clock)) div 1000,
     running => [atom_to_binary(N) || N <- rabbit_nodes:all_running()],
     partitions => [atom_to_binary(N) || N <- rabbit_node_monitor:partitions()],
