@@ -82,6 +82,7 @@ HOST = {
     "conntrack_used": 0.1,
     "kernel_wrong": [],
 }
+UP = {"metric": {"__name__": "up", "job": "node", "instance": "w1"}, "value": [1795660000, "1"]}
 BEAT = """beat                             RUNNING   pid 1605, uptime 0:03:51
 [2026-11-26 02:30:43,932: INFO/MainProcess] beat: Starting...
 """
@@ -132,12 +133,13 @@ def cluster_facts():
                 "postgresql": ["mon1"],
                 "web": ["mon1"],
             },
-            "programs": {"w1": [{"name": "default"}]},
+            "programs": {"w1": [{"name": "default", "queues": ["default"]}]},
             "vhost": "warren",
             "asked": {name: (1795660000.0, 1795660001.0) for name in ("mq1", "mq2", "lb1", "w1", "w2", "mon1")},
             "expected": {
                 "policies": [POLICY],
                 "users": [{"name": "celery", "configure": "c", "write": "w", "read": "r"}],
+                "page_user": "look",
                 "longest_task_seconds": 300,
                 "prefetch_multiplier": 1,
                 "child_memory_kib": 262144,
@@ -152,6 +154,7 @@ def cluster_facts():
                 "mon1": {
                     "redis": {"results": [said(INFO) | {"item": {"name": "locks", "port": 6380}}]},
                     "flower": {"status": 200, "json": {"default@w1": True}},
+                    "prometheus": {"status": 200, "json": {"data": {"result": [UP]}}},
                     "postgresql": said("warren,15.14,3,8388608"),
                     "web": {"status": 200},
                 },

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -57,3 +58,27 @@ def roles_by_group():
     """Which roles a host has, by its groups: the list that preflight checks the inputs by."""
     plays = yaml.safe_load((PROJECT / "playbooks/preflight.yml").read_text())
     return next(play["vars"]["preflight_roles"] for play in plays if "preflight_roles" in play.get("vars", {}))
+
+
+def run_in_the_validators_image(*command, volumes):
+    """Run a command in the image of the daemons, which is built where it is missing, without a network."""
+    build = subprocess.run(
+        [PROJECT / "tests/validators/build"], capture_output=True, text=True, timeout=600, check=False
+    )
+    assert build.returncode == 0, build.stderr
+    return subprocess.run(
+        [
+            PROJECT / "molecule/shared/podman",
+            *["run", "--rm", "--network", "none"],
+            # Podman's own default limits cannot be set where the machine's hard limits are lower.
+            *["--privileged", "--pids-limit", "-1"],
+            *["--ulimit", f"nofile={resource.getrlimit(resource.RLIMIT_NOFILE)[1]}", "--ulimit", "nproc=32768"],
+            *[option for volume in volumes for option in ("-v", volume)],
+            build.stdout.strip(),
+            *command,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )

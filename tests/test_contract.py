@@ -230,7 +230,7 @@ def test_the_role_reads_no_other_roles_variables(role):
 
 
 def test_the_role_mentions_no_cluster_variable_and_no_other_roles_option(role):
-    """Nor does a comment or a string. Only a fail_msg may, as it says what to type in the inventory."""
+    """Nor does a comment or a string. Only the message of a failure may, as it says what to type in the inventory."""
     words = {name for file in ("cluster.yml", "secrets.yml") for name in load(ALL_GROUP_VARS / file)}
     words |= {name for other in ROLES if other != role.name for name in role_named(other).options}
     # `rabbitmq_prometheus` is a plugin and `cluster_status` a command: only names that somebody defines are meant.
@@ -246,10 +246,11 @@ def test_the_role_mentions_no_cluster_variable_and_no_other_roles_option(role):
 
 
 def fail_messages(task: dict) -> Iterator[str]:
-    """The fail_msg of a task, if it has one."""
-    for arguments in task.values():
-        if isinstance(arguments, dict) and "fail_msg" in arguments:
-            yield arguments["fail_msg"]
+    """What a task says when it fails: an assert's fail_msg, or the msg of `fail`."""
+    for key, arguments in task.items():
+        name = {"assert": "fail_msg", "fail": "msg"}.get(module(key))
+        if name and name in arguments:
+            yield arguments[name]
 
 
 def test_no_task_ignores_errors_or_edits_files_in_place(role):

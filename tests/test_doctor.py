@@ -76,6 +76,14 @@ def test_where_all_is_well_every_check_is_ok(facts):
             "journalctl --vacuum",
         ),
         (
+            "queues are consumed",
+            "mq1",
+            "rabbitmq",
+            broker(DEFAULT | {"consumers": 0}),
+            "nobody consumes default",
+            "`supervisorctl start default` on w1",
+        ),
+        (
             "mirrors are in sync",
             "mq1",
             "rabbitmq",
@@ -259,6 +267,15 @@ def test_a_pool_that_may_grow_may_fetch_more(facts):
     assert findings(facts)["workers fetch no more than they can do"].wrong == []
 
 
+def test_the_pages_user_is_the_kits_as_long_as_the_page_is_on(facts):
+    users = [{"user": "celery", "configure": "c", "write": "w", "read": "r"}]
+    users.append({"user": "look", "configure": "^$", "write": "^$", "read": "^$"})
+    facts["answers"]["mq1"]["rabbitmq"] = broker(DEFAULT, permissions=users)
+    assert findings(facts)["users are the inventory's"].wrong == ["the user look is not in the inventory"]
+    facts["answers"]["mq2"]["rabbitmq"] = broker(plugins=["rabbitmq_management"])
+    assert findings(facts)["users are the inventory's"].wrong == []
+
+
 def test_what_a_cluster_has_not_is_not_checked(facts):
     """One without Redis, and whose kernels track no connections."""
     facts["groups"]["redis"] = []
@@ -292,15 +309,15 @@ def test_the_command_succeeds_where_all_is_well(facts, tmp_path):
 
 
 def test_the_command_fails_and_names_the_repair(facts, tmp_path):
-    facts["answers"]["mq2"]["rabbitmq"] = broker(plugins=["rabbitmq_management"])
+    facts["answers"]["mq1"]["rabbitmq"] = broker(DEFAULT, policies=[])
     done, written = run(facts, tmp_path)
     assert (done.returncode, written["passed"]) == (3, False)
-    assert "       repair: `ansible-playbook playbooks/management.yml -e state=off`\n" in done.stdout
+    assert "       repair: `ansible-playbook playbooks/site.yml --tags rabbitmq`\n" in done.stdout
     assert [finding for finding in written["checks"] if finding["wrong"]] == [
         {
-            "name": "the management plugin is off",
-            "measured": "on at 1 brokers",
-            "wrong": ["mq2 has it on"],
-            "repair": "`ansible-playbook playbooks/management.yml -e state=off`",
+            "name": "policies are the inventory's",
+            "measured": "0",
+            "wrong": ["the policy ha is missing"],
+            "repair": "`ansible-playbook playbooks/site.yml --tags rabbitmq`",
         }
     ]

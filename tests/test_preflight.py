@@ -298,6 +298,14 @@ CASES = {
         ["cannot be asked every 3 s", "set `flower_presence_seconds` to at least 4"],
         {"groups": {"monitoring": {"w1": {}}}, "variables": {"flower_presence_seconds": 3}},
     ),
+    "an Alertmanager by its URL": (
+        ["`cluster_alertmanagers` takes addresses with ports", "and not http://192.0.2.7:9093."],
+        {"groups": {"monitoring": {"w1": {}}}, "variables": {"cluster_alertmanagers": ["http://192.0.2.7:9093"]}},
+    ),
+    "a file of rules that is not there": (
+        ["There is no file /nowhere/shop.yml", "`prometheus_extra_rule_files`"],
+        {"groups": {"monitoring": {"w1": {}}}, "variables": {"prometheus_extra_rule_files": ["/nowhere/shop.yml"]}},
+    ),
     "an unsupported release": (
         ["Debian 12 (bookworm)", "install Debian 12 on it", "take it out of the inventory"],
         {"extra": {"preflight_supported_releases": []}},

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import status_screen
-from cluster_facts import BEAT, INFO, QUEUE, SERVER, broker, cluster_facts, said, worker
+from cluster_facts import BEAT, INFO, QUEUE, SERVER, UP, broker, cluster_facts, said, worker
 
 SCRIPT = Path(status_screen.__file__)
 
@@ -34,6 +34,7 @@ def test_where_all_is_well_there_is_no_problem(facts):
         "Scheduler": ["w1", "w2"],
         "Redis": ["locks@mon1"],
         "Flower": ["mon1"],
+        "Prometheus": ["mon1"],
         "PostgreSQL": ["warren@mon1"],
         "Site": ["mon1"],
     }
@@ -136,6 +137,12 @@ UNREACHABLE = {"unreachable": True, "msg": "Failed to connect to the host via ss
             "mon1: HTTP Error 401: Unauthorized",
         ),
         ("mon1", "flower", {"status": 200, "json": {"default@w1": False}}, "mon1: sees default@w1 offline"),
+        (
+            "mon1",
+            "prometheus",
+            {"status": -1, "msg": "Status code was -1 and not [200]: Request failed"},
+            "mon1: Status code was -1 and not [200]: Request failed; there, type `systemctl status prometheus`",
+        ),
         ("mon1", "postgresql", {"rc": 2, "stderr": "psql: error: connection refused"}, "mon1: psql: error: connection"),
         ("mon1", "web", {"status": 503, "msg": "HTTP Error 503: Service Unavailable"}, "mon1: HTTP Error 503: Service"),
     ],
@@ -152,6 +159,18 @@ def test_a_haproxy_without_a_shared_address_is_well(facts):
     facts["shared_address"] = ""
     facts["answers"]["lb1"]["keepalived"] = {"skipped": True, "skip_reason": "Conditional result was False"}
     assert status_of(facts)["problems"] == []
+
+
+def test_what_prometheus_warns_of_is_named(facts):
+    firing = {"__name__": "ALERTS", "alertstate": "firing", "instance": "mq1"}
+    facts["answers"]["mon1"]["prometheus"]["json"]["data"]["result"] += [
+        {"metric": UP["metric"] | {"instance": "mq1"}, "value": [1795660000, "0"]},
+        {"metric": firing | {"alertname": "HostDown"}, "value": [1795660000, "1"]},
+        {"metric": firing | {"alertname": "QueueWithoutConsumers", "queue": "slow"}, "value": [1795660000, "1"]},
+        {"metric": firing | {"alertname": "ClockOff", "alertstate": "pending"}, "value": [1795660000, "1"]},
+    ]
+    (line,) = status_of(facts)["parts"]["Prometheus"]
+    assert (line["targets"], line["alerts"]) == ("1 of 2 up", "HostDown mq1, QueueWithoutConsumers slow")
 
 
 def test_two_holders_of_the_shared_address_are_a_problem(facts):

@@ -10,7 +10,6 @@ import importlib.util
 import json
 import os
 import re
-import resource
 import shlex
 import subprocess
 import sys
@@ -98,26 +97,9 @@ class Rendered:
 
 def complaints(folder):
     """What the validators say of each file under a folder, in one run of their image."""
-    build = subprocess.run(
-        [PROJECT / "tests/validators/build"], capture_output=True, text=True, timeout=600, check=False
-    )
-    assert build.returncode == 0, build.stderr
-    done = subprocess.run(
-        [
-            PROJECT / "molecule/shared/podman",
-            *["run", "--rm", "--network", "none"],
-            # Podman's own default limits cannot be set where the machine's hard limits are lower.
-            *["--privileged", "--pids-limit", "-1"],
-            *["--ulimit", f"nofile={resource.getrlimit(resource.RLIMIT_NOFILE)[1]}", "--ulimit", "nproc=32768"],
-            *["-v", f"{folder}:/rendered:ro", "-v", f"{PROJECT}/roles:/roles:ro"],
-            *["-v", f"{PROJECT}/tests/validators:/validators:ro"],
-            build.stdout.strip(),
-            *["python3", "-B", "/validators/check.py", "/rendered", "/roles"],
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+    done = kit.run_in_the_validators_image(
+        *["python3", "-B", "/validators/check.py", "/rendered", "/roles"],
+        volumes=[f"{folder}:/rendered:ro", f"{PROJECT}/roles:/roles:ro", f"{PROJECT}/tests/validators:/validators:ro"],
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -650,6 +632,8 @@ def bad(tmp_path_factory):
         haproxy_extra_global=["maxcon 5"],
         rabbitmq_plugins=["rabbitmq_promtheus"],
         redis_extra_config={"timeuot": 5},
+        prometheus_extra_jobs=[{"job_name": "site", "metric_path": "/metrics"}],
+        cluster_alertmanager_config={"route": {"receiver": "nobody"}, "receivers": [{"name": "page"}]},
     )
     for host, name, line in [
         ("lb1", "keepalived.conf", "vrrp_instanc entry {"),
@@ -683,6 +667,8 @@ def bad(tmp_path_factory):
         ("w1/celery_app/run", "Syntax error"),
         ("mon1/redis/redis.conf", "timeuot"),
         ("mon1/flower/flower.conf", "stopasgruop"),
+        ("mon1/prometheus/prometheus.yml", "metric_path not found"),
+        ("mon1/prometheus/alertmanager.yml", 'undefined receiver "nobody"'),
         ("all1/postgresql/warren.conf", "shared_bufers"),
         ("all1/postgresql/pg_hba.conf", "192.0.2.1/33"),
         ("all1/web/web.conf", "stopwaitsec"),

@@ -15,6 +15,8 @@ import shlex
 import subprocess
 import tempfile
 import time
+import urllib.parse
+import urllib.request
 from operator import itemgetter
 from pathlib import Path
 
@@ -159,8 +161,20 @@ def _all_of(kind):
 
 
 brokers, balancers, workers, publishers = map(_all_of, ["broker", "balancer", "worker", "publisher"])
-stores, schedulers = map(_all_of, ["store", "scheduler"])
+stores, schedulers, monitors = map(_all_of, ["store", "scheduler", "monitor"])
 all_members = pytest.fixture(scope="session", name="all_members")(lambda inventory: members(inventory, "member"))
+
+
+@pytest.fixture(scope="session")
+def prometheus(monitors):
+    """GET a path of Prometheus' HTTP API, with parameters: what it answers as `data`."""
+    place = f"http://{monitors[0].expect('prometheus_bind')}:{monitors[0].expect('prometheus_port')}/api/v1"
+
+    def ask(path, **parameters):
+        with urllib.request.urlopen(f"{place}/{path}?{urllib.parse.urlencode(parameters)}", timeout=30) as answer:
+            return json.load(answer)["data"]
+
+    return ask
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,9 @@ what status_screen.py takes, and
 
     asked -- for each host when it was asked and when it had answered, seconds since the epoch, a pair
     vhost -- the virtual host
-    expected -- what the inventory says: `policies` and `users` as the role rabbitmq takes them, `longest_task_seconds`,
-        `prefetch_multiplier`, `child_memory_kib` (0 is no limit), and `arguments`, which every worker program must have
+    expected -- what the inventory says: `policies` and `users` as the role rabbitmq takes them, `page_user` (whom
+        management.yml makes), `longest_task_seconds`, `prefetch_multiplier`, `child_memory_kib` (0 is no limit), and
+        `arguments`, which every worker program must have
 """
 
 import json
@@ -159,6 +160,20 @@ def _nearly_full(shares, repair):
     return worst(shares), [f"{name} uses {share:.0%}" for name, share in shares.items() if share > NEARLY_FULL], repair
 
 
+@check("queues are consumed")
+def queues_are_consumed(cluster):
+    task_queues = [name for name in cluster.facts["task_queues"] if name in cluster.queues]
+    unread = [name for name in task_queues if cluster.queues[name]["consumers"] == 0]
+    takers = [
+        f"`supervisorctl start {program['name']}` on {host}"
+        for host, programs in cluster.facts["programs"].items()
+        for program in programs
+        if unread and unread[0] in program["queues"]
+    ]
+    wrong = [f"nobody consumes {name}" for name in unread]
+    return f"{len(task_queues)} task queues", wrong, " and ".join(takers) or "start the program that should"
+
+
 @check("mirrors are in sync")
 def mirrors_are_in_sync(cluster):
     behind = [name for name, queue in cluster.queues.items() if set(queue["mirrors"]) - set(queue["synchronised"])]
@@ -242,6 +257,9 @@ def policies_are_the_inventorys(cluster):
 def users_are_the_inventorys(cluster):
     keys = ("configure", "write", "read")
     wanted = {user["name"]: tuple(user[key] for key in keys) for user in cluster.expected["users"]}
+    # The page has a user of its own as long as it is on.
+    if any("rabbitmq_management" in said["plugins"] for said in cluster.brokers.values()):
+        wanted[cluster.expected["page_user"]] = ("^$", "^$", "^$")
     return _same(cluster, "user", wanted, "permissions", "user", lambda user: tuple(user[key] for key in keys))
 
 

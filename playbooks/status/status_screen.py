@@ -307,6 +307,25 @@ def flower_section(facts):
     return section
 
 
+def prometheus_section(facts):
+    """Return a line for each Prometheus: what it reaches, and what it warns of."""
+    section = Section("Prometheus", ["targets", "alerts"])
+    for host in facts["groups"].get("monitoring", []):
+        answer = facts["answers"][host].get("prometheus", {})
+        if answer.get("status") != 200:
+            reason = first_line(answer.get("msg") or "no answer")
+            section.add(host, [], f"{reason}; there, type `systemctl status prometheus`")
+            continue
+        found = [(series["metric"], series["value"][1]) for series in answer["json"]["data"]["result"]]
+        up = [value == "1" for metric, value in found if metric["__name__"] == "up"]
+        firing = [metric for metric, _ in found if metric.get("alertstate") == "firing"]
+        # What an alert is about, in the order of how much that says.
+        about = [next((m[key] for key in ("queue", "worker", "instance") if key in m), "") for m in firing]
+        alerts = {f"{metric['alertname']} {name}" for metric, name in zip(firing, about, strict=True)}
+        section.add(host, [f"{sum(up)} of {len(up)} up", ", ".join(sorted(alerts)) or "none"])
+    return section
+
+
 def database_section(facts):
     """Return a line for each database."""
     section = Section("PostgreSQL", ["version", "size", "connections"])
@@ -344,6 +363,7 @@ def sections(facts):
         scheduler_section(facts),
         redis_section(facts),
         flower_section(facts),
+        prometheus_section(facts),
         database_section(facts),
         site_section(facts),
     ]

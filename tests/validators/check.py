@@ -147,6 +147,19 @@ def tmpfiles(file, _roles):
     return complaint("systemd-tmpfiles", "--create", file)
 
 
+def prometheus(file, roles):
+    """It wants the files of rules that it names to be there."""
+    shutil.copy(roles / "prometheus/files/alerts.yml", "/etc/prometheus")
+    return complaint("promtool", "check", "config", file)
+
+
+def alertmanager(file, _roles):
+    """Without a configuration the role does not write it."""
+    if file.read_text().endswith("\n{}\n"):
+        return ""
+    return complaint("amtool", "check-config", file)
+
+
 def apt(file, _roles):
     return complaint("apt-config", "-c", file, "dump")
 
@@ -158,6 +171,11 @@ VALIDATORS = {
     "keepalived.conf": keepalived,
     "rabbitmq.conf": rabbitmq,
     "enabled_plugins": enabled_plugins,
+    "alertmanager.yml": alertmanager,
+    "exporter": shell,
+    "prometheus": shell,
+    "prometheus-alertmanager": shell,
+    "prometheus.yml": prometheus,
     "rabbitmq-env.conf": shell,
     "run": shell,
     "celery-workers.conf": supervisor,

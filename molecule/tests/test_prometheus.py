@@ -1,0 +1,88 @@
+"""Prometheus reads every part, knows the metrics that alerts and dashboard are made of, and shows its page."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.cluster
+
+PROJECT = Path(__file__).resolve().parents[2]
+PICTURE = PROJECT / ".cache/artefacts/prometheus.png"
+RULES = PROJECT / "roles/prometheus/files/alerts.yml"
+DASHBOARD = PROJECT / "docs/grafana-dashboard.json"
+METRIC = re.compile(r"\b(?:up|(?:rabbitmq|erlang|haproxy|redis|node|flower)_\w+)\b")
+
+
+def test_every_part_is_read(prometheus, monitor, all_members, brokers, balancers, stores):
+    targets = {
+        (t["labels"]["job"], t["labels"]["instance"]): t for t in prometheus("targets", state="active")["activeTargets"]
+    }
+    instances = [f"{stores[0].name} {instance['name']}" for instance in stores[0].expect("redis_instances")]
+    wanted = {("node", member.name) for member in all_members} | {("redis", name) for name in instances}
+    wanted |= {(job, broker.name) for broker in brokers for job in ("rabbitmq", "rabbitmq_queues")}
+    wanted |= {("haproxy", balancer.name) for balancer in balancers} | {("flower", monitor.name)}
+    assert set(targets) == wanted
+    assert {name: target["lastError"] for name, target in targets.items() if target["health"] != "up"} == {}
+
+
+def test_it_runs_the_alerts_of_the_kit(prometheus):
+    wanted = [rule["alert"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+    rules = [rule for group in prometheus("rules")["groups"] for rule in group["rules"]]
+    assert sorted(rule["name"] for rule in rules) == sorted(wanted)
+    assert {rule["name"]: rule["lastError"] for rule in rules if rule["health"] == "err"} == {}
+
+
+@pytest.mark.parametrize("file", [RULES, DASHBOARD], ids=lambda file: file.name)
+def test_every_metric_that_is_named_exists(prometheus, file):
+    """A name that is wrong gives an alert that never fires, and an empty panel."""
+    if file == RULES:
+        texts = [rule["expr"] for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
+    else:
+        panels = json.loads(file.read_text())["panels"]
+        texts = [target["expr"] for panel in panels for target in panel.get("targets", [])]
+    # What is in quotes is a label's value.
+    named = {name for text in texts for name in METRIC.findall(re.sub(r'"[^"]*"', "", text))}
+    assert len(named) > 10
+    assert named - set(prometheus("label/__name__/values")) == set()
+
+
+def test_every_panel_of_the_dashboard_has_something_to_show(prometheus):
+    empty = [
+        panel["title"]
+        for panel in json.loads(DASHBOARD.read_text())["panels"]
+        for target in panel.get("targets", [])
+        if not prometheus("query", query=target["expr"])["result"]
+    ]
+    assert empty == []
+
+
+def test_redis_passwords_are_for_the_exporter_only(store):
+    file = store.host.file("/etc/default/prometheus-redis-exporter.json")
+    assert (file.user, file.group, file.mode) == ("root", "prometheus", 0o640)
+    arguments = store.host.file("/etc/default/prometheus-redis-exporter").content_string
+    assert store.expect("redis_password") not in arguments
+
+
+def test_the_page_shows_the_targets_in_a_browser(monitor, tmp_path):
+    """Prometheus' own page, with its scripts. The picture is kept in .cache/artefacts."""
+    chromium = shutil.which("chromium")
+    if not chromium:
+        pytest.fail(
+            "This test looks at Prometheus' page with Chromium: type `apt-get install chromium`.", pytrace=False
+        )
+    PICTURE.parent.mkdir(parents=True, exist_ok=True)
+    PICTURE.unlink(missing_ok=True)
+    page = f"http://{monitor.expect('prometheus_bind')}:{monitor.expect('prometheus_port')}/classic/targets"
+    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-proxy-server"]
+    command += [f"--user-data-dir={tmp_path}", "--window-size=1400,2400", "--virtual-time-budget=8000"]
+    command += [f"--screenshot={PICTURE}", "--dump-dom", page]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=90, check=True).stdout
+    for job in monitor.expect("prometheus_jobs"):
+        assert job["name"] in shown
+    assert "mq1" in shown
+    assert PICTURE.read_bytes().startswith(b"\x89PNG")
