@@ -1,8 +1,8 @@
 """The doctor of verify.yml finds what is broken here on purpose, and is content after the repair that it names.
 
-Most faults are there together, found by one look, and repaired by their commands. Clocks and the table of tracked
-connections belong to the machine of the lab's hosts, and file handles cannot be used up here: their faults are in
-tests/test_doctor.py alone.
+Most faults are there together, found by one look, and repaired by their commands. Clocks belong to the machine of the
+lab's hosts: a wrong one is in tests/test_doctor.py alone. So does the size of the table of tracked connections, which
+is filled here and empties itself.
 """
 
 import json
@@ -29,9 +29,23 @@ with Connection(sys.argv[1]) as connection:
         for number in range(count):
             queue.put(number)
 """
+# Datagrams to this host itself, each of a connection of its own.
+TRACK = """
+import socket
+for _ in range(4):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as source:
+        source.bind(("127.0.0.1", 0))
+        for port in range(1, 55001):
+            source.sendto(b"", ("127.0.0.1", port))
+"""
+# Nine of ten file handles are used at this limit.
+FEW_HANDLES = (
+    "file_handle_cache:set_limit(proplists:get_value(total_used, file_handle_cache:info([total_used])) * 10 div 9)."
+)
 FAULTS = {
     "mirrors are in sync": "solo has a copy that is behind",
     "queues are consumed": "nobody consumes solo",
+    "file handles of the brokers": "uses 8",
     "event queues are read": "celeryev.test holds 1500 events",
     "event queues have bounds": "celeryev.test has no message-ttl",
     "results do not pile up": f"{REPLIES} holds 150 results",
@@ -40,9 +54,11 @@ FAULTS = {
     "policies are the inventory's": "the policy celery-events is missing",
     "users are the inventory's": "the user bob is not in the inventory",
     "workers send no heartbeats and no gossip": "slow@w1 runs without --without-gossip",
+    "workers fetch no more than they can do": "slow@w1 fetches 8, not 2",
     "no worker is a zombie": "slow@w2 runs and gives no answer",
     "all hosts have the same release": "has copy",
     "locks end": "1 locks on",
+    "room for tracked connections": "uses 8",
     "room for files": ":/tmp uses",
     "kernel settings are the inventory's": "net.core.somaxconn is 128, not 4096",
 }
@@ -95,7 +111,8 @@ def broken(playbook, brokers, workers, balancers, publishers, stores):
     url = f"pyamqp://bob:secret@{brokers[0].address}:{brokers[0].expect('rabbitmq_amqp_port')}/{vhost}"
     publishers[0].app_output("python", "-c", LEAVE_UNREAD, url, REPLIES, "150", "celeryev.test", "1500")
     brokers[-1].run(f"{control} eval 'application:set_env(rabbit, consumer_timeout, 60000).'")
-    one.run("sed -i '/hostname=slow@/s/ --without-gossip//' /etc/supervisor/conf.d/celery-workers.conf")
+    instead = "/hostname=slow@/s/ --without-gossip/ --prefetch-multiplier=4/"
+    one.run("sed -i %s /etc/supervisor/conf.d/celery-workers.conf", instead)
     one.run("supervisorctl update slow", seconds=400)
     two.run(f"cp -a {home}/releases/{release} {home}/releases/copy")
     two.run(f"ln -sfn releases/copy {home}/current")
@@ -104,6 +121,13 @@ def broken(playbook, brokers, workers, balancers, publishers, stores):
     one.run("sh -c 'touch --date=\"9 days ago\" $(seq --format=/tmp/left-%.0f 57)'")
     one.run(f"sh -c 'chown {user} /tmp/left-*'")
     balancers[-1].run("sysctl -w net.core.somaxconn=128")
+    balancers[-1].run("apt-get install --quiet --quiet --yes nftables", seconds=120)
+    balancers[-1].run("nft add table inet track")
+    balancers[-1].run("nft add chain inet track out '{ type filter hook output priority 0; }'")
+    balancers[-1].run("nft add rule inet track out ct state new counter")
+    balancers[-1].run("python3 -c %s", TRACK)
+    balancers[-1].run("nft delete table inet track")
+    brokers[-1].run(f"{control} eval '{FEW_HANDLES}'")
     slow = two.pid("slow")
     two.run(f"kill -STOP -- -{slow}")
     try:
@@ -114,6 +138,7 @@ def broken(playbook, brokers, workers, balancers, publishers, stores):
             "mirrors are in sync": brokers[0],
             # The messages are kept until here.
             "queues are consumed": two,
+            "file handles of the brokers": brokers[-1],
             "event queues are read": brokers[0],
             "results do not pile up": brokers[0],
             "a task may be held for long enough": brokers[-1],
@@ -122,20 +147,20 @@ def broken(playbook, brokers, workers, balancers, publishers, stores):
             "room for files": one,
             "kernel settings are the inventory's": balancers[-1],
         }
-        done, tags = set(), set()
+        typed, tags = set(), set()
         for name in FAULTS:
             for command in commands(before[name]):
                 words = shlex.split(command)
                 if words[:3] == ["ansible-playbook", "playbooks/site.yml", "--tags"]:
                     tags.add(words[3])
-                elif words[0] == "ansible-playbook" and command not in done:
+                elif words[0] == "ansible-playbook":
                     playbook(*words[1:])
                 elif words[0] == "redis-cli":
                     for key in stores[0].redis_cli(locks, "-n", "1", "--scan").split():
                         stores[0].redis_cli(locks, "-n", "1", "del", key)
-                elif name in where and words[0] != "ansible-playbook":
+                elif (where[name].name, command) not in typed:
                     where[name].run("sh -c %s", command, seconds=400)
-                done.add(command)
+                    typed.add((where[name].name, command))
         # All deployments in one run.
         playbook("playbooks/site.yml", "--tags", ",".join(sorted(tags)))
     finally:

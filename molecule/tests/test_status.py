@@ -36,6 +36,11 @@ def test_a_healthy_cluster_has_nothing_wrong(playbook):
     assert not any(counts["changed"] for counts in recap.values())
 
 
+def test_a_limit_is_refused(playbook, workers):
+    output, _ = playbook("playbooks/status.yml", "--limit", workers[0].name, expect_success=False)
+    assert "type the command without `--limit`" in output
+
+
 @pytest.mark.cluster
 def test_a_wrong_password_is_a_line_and_the_rest_is_shown(playbook, balancers):
     playbook("playbooks/status.yml", "-e", "haproxy_stats_password=wrong")

@@ -134,7 +134,9 @@ def memory_is_below_the_watermark(cluster):
 @check("file handles of the brokers")
 def file_handles(cluster):
     shares = {host: said["file_handles"] / said["file_handles_limit"] for host, said in cluster.brokers.items()}
-    return _nearly_full(shares, f"raise host_open_files_limit, `{DEPLOY} host`, and restart that broker")
+    return _nearly_full(
+        shares, f"raise host_open_files_limit, `{DEPLOY} host`, and there `systemctl restart rabbitmq-server`"
+    )
 
 
 @check("disk space for the brokers")
