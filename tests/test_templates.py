@@ -16,6 +16,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import click
+import jinja2
 import kit
 import pytest
 import yaml
@@ -45,6 +46,7 @@ CHECKED_HERE = {
     "beatconfig.py",
     "celeryconfig.py",
     "flowerconfig.py",
+    "build-environment",
     "hosts",
     "limits.conf",
     "warren-journal.conf",
@@ -336,7 +338,9 @@ def test_celery_takes_the_command_line_of_every_program(rendered):
             section = parsed[f"program:{name}"]
             words = shlex.split(section["command"])
             module = inputs["celery_worker_app_module"]
-            assert words[:5] == [inputs["celery_worker_run"], "celery", "-A", module, "worker"]
+            assert words[:5] == [inputs["celery_worker_program_run"], "celery", "-A", module, "worker"]
+            # The settings that it starts with are those that its fingerprint names.
+            assert f"/settings/{inputs['celery_worker_fingerprint']}/" in words[0]
             # Celery would import the library of a pool, which only a release has.
             words.remove(f"--pool={program.get('pool', 'prefork')}")
             app = Celery("test", set_as_current=False)
@@ -437,13 +441,25 @@ def test_flowers_programs_are_what_the_inputs_say(rendered):
         parsed = configparser.RawConfigParser(inline_comment_prefixes=(" ;",))
         parsed.read_string(path.read_text())
         inputs = rendered.inputs[host]
-        run, module = inputs["flower_run"], inputs["flower_app_module"]
+        run, module = inputs["flower_program_run"], inputs["flower_app_module"]
+        (fingerprint,) = set(re.findall(r'WARREN_FINGERPRINT="(\w+)"', path.read_text()))
+        own = f"{inputs['flower_settings_dir']}/settings/{fingerprint}"
         assert {section: parsed[section]["command"] for section in parsed.sections()} == {
-            "program:flower": f"{run} celery -A {module} flower --conf={inputs['flower_settings_dir']}/flowerconfig.py",
-            "program:flower-presence": f"{run} python /usr/local/lib/flower-presence.py {module}"
+            "program:flower": f"{run} celery -A {module} flower --conf={own}/flowerconfig.py",
+            "program:flower-presence": f"{run} python -P {own}/presence.py {module}"
             f" {inputs['flower_presence_seconds']} {inputs['flower_presence_timeout_seconds']}",
         }
         assert not any(password in path.read_text() for password in inputs["flower_users"].values())
+
+
+def test_the_builds_environment_keeps_any_value():
+    """systemd reads the file, whose quotes and backslashes are a shell's."""
+    template = (PROJECT / "roles/celery_app/templates/build-environment.j2").read_text()
+    wanted = {"PIP_INDEX_URL": 'https://u:p"a\\s$s@example.com/', "PIP_QUIET": 1}
+    text = jinja2.Template(template).render(celery_app_build_environment=wanted)
+    assert dict(line.split("=", 1) for line in shlex.split(text)) == {
+        name: str(value) for name, value in wanted.items()
+    }
 
 
 def test_celery_refuses_a_misspelt_option():
@@ -550,12 +566,20 @@ def test_celery_takes_the_command_line_of_the_scheduler(scheduled):
         section, inputs = parsed["program:beat"], rendered.inputs[host]
         words = shlex.split(section["command"])
         assert words[:5] == [
-            *[inputs["celery_beat_run"], "celery", "-A"],
+            *[inputs["celery_beat_program_run"], "celery", "-A"],
             *[inputs["celery_beat_app_module"], "beat"],
         ]
         context = CLIContext(app=Celery("test", set_as_current=False), no_color=True, workdir=None)
         assert beat.make_context("celery beat", words[5:], obj=context).args == []
-        assert 'CELERY_CONFIG_MODULE="beatconfig",WARREN_FINGERPRINT="' in section["environment"]
+        # Its settings, and those of all programs, are of folders that no other deployment changes.
+        settings = f"{inputs['celery_beat_settings_dir']}/settings"
+        assert inputs["celery_beat_program_run"] == f"{settings}/{inputs['celery_beat_fingerprint']}/run"
+        own = re.fullmatch(
+            r'CELERY_CONFIG_MODULE="beatconfig",CELERY_EXTRA_SETTINGS="(.+)/(\w+)",WARREN_FINGERPRINT="(\w+)"',
+            section["environment"],
+        )
+        assert own[1] == settings
+        assert own[2] == own[3] != inputs["celery_beat_fingerprint"]
 
 
 def test_supervisord_outlives_its_programs(rendered):

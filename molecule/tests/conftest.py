@@ -68,8 +68,7 @@ class Member:
 
     def redis_cli(self, instance, *words):
         """What redis-cli answers on a Redis host, with the password; `instance` is an entry of redis_instances."""
-        command = shlex.join(["redis-cli", "-h", self.expect("redis_bind"), "-p", str(instance["port"]), *words])
-        return self.run("sh -c %s", f"REDISCLI_AUTH={shlex.quote(self.expect('redis_password'))} exec {command}")
+        return self.run(shlex.join(["redis-ask", instance["name"], *words]))
 
     def app(self, *argv, seconds=60):
         """Run a program of the deployed release with the cluster's settings; returns testinfra's result."""

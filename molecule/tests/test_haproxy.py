@@ -76,7 +76,7 @@ def test_whoever_asks_is_told_that_clients_may_come(balancer):
 
 @pytest.mark.disruptive
 def test_a_reload_keeps_connections(balancer, publisher, worker):
-    folder = publisher.run("mktemp --directory --tmpdir=/var/lib/celery")
+    folder = publisher.run("mktemp --directory --tmpdir=/var/lib/celery/home")
     publisher.run(f"chown {publisher.expect('celery_app_user')} {folder}")
     main_pid = balancer.run("systemctl show --property=MainPID --value haproxy")
     arguments = [publisher.expect("celery_app_module"), worker.expect("celery_worker_known_queues")[0], folder]
