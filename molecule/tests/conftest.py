@@ -39,6 +39,12 @@ GROUP_OF_KIND = {
     "site": "web",
 }
 RUN_SECONDS = 540
+# The names of all secrets that the kit generates.
+SECRETS = [
+    name
+    for name in yaml.safe_load((PROJECT / "inventory/group_vars/all/secrets.yml").read_text())
+    if name.startswith("secret_")
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,12 +109,13 @@ def run_playbook(inventory, path, *arguments, expect_success=True):
 
 @functools.cache
 def expected_values(inventory):
-    """Every role input on every host, as Ansible evaluates it: {host: {variable: value}}."""
+    """Every role input and secret on every host, as Ansible evaluates it: {host: {variable: value}}."""
     names, defaults = [], {}
     for role in sorted(PROJECT.glob("roles/*")):
         spec = yaml.safe_load((role / "meta/argument_specs.yml").read_text())
         names += spec["argument_specs"]["main"]["options"]
         defaults |= yaml.safe_load((role / "defaults/main.yml").read_text())
+    names += SECRETS
     with tempfile.TemporaryDirectory() as folder:
         run_playbook(inventory, "molecule/tests/expected.yml", "-e", json.dumps({"names": names, "folder": folder}))
         files = {file.stem: json.loads(file.read_text()) for file in Path(folder).iterdir()}
@@ -174,6 +181,68 @@ def prometheus(monitors):
             return json.load(answer)["data"]
 
     return ask
+
+
+@pytest.fixture(scope="session")
+def secrets(all_members):
+    """Every generated secret, by its name."""
+    return {name: all_members[0].expect(name) for name in SECRETS}
+
+
+@dataclasses.dataclass
+class Watched:
+    """What was seen while the cluster was deployed.
+
+    `printed` is what Ansible said, by playbook; by host `opened` has the paths that root opened, `commands` the command
+    lines of all processes, and `baits` the path that was opened on purpose, where there is one.
+    """
+
+    printed: dict
+    opened: dict
+    commands: dict
+    baits: dict
+
+
+@pytest.fixture(scope="session")
+def watched(inventory, all_members, brokers):
+    """Deploy with just a password to put right, run what looks at the cluster, and all timers, and watch."""
+    script = (Path(__file__).parent / "host_scripts/watch.py").read_text()
+    files = ("/run/warren-watch.opened", "/run/warren-watch.commands")
+    for member in all_members:
+        member.run(
+            "systemd-run --quiet --collect --unit=warren-watch --property=RuntimeMaxSec=1500 python3 -c %s %s %s",
+            script,
+            *files,
+        )
+    printed, baits = {}, {}
+    try:
+        brokers[0].run("rabbitmqctl --quiet change_password celery not-the-password")
+        for words in (
+            ["playbooks/site.yml"],
+            ["playbooks/verify.yml"],
+            ["playbooks/management.yml", "-e", "state=on"],
+            ["playbooks/management.yml", "-e", "state=off"],
+        ):
+            printed[" ".join(words)] = run_playbook(inventory, *words, "--diff", "-vvv")
+        for member in all_members:
+            member.run(
+                "sh -c 'systemctl start logrotate systemd-tmpfiles-clean; logrotate --force /etc/logrotate.conf'",
+                seconds=120,
+            )
+            for unit in ("celery-clean", "celery-watchdog", "rabbitmq-watchdog"):
+                if member.host.file(f"/etc/systemd/system/{unit}.service").exists:
+                    member.run(f"systemctl start {unit}", seconds=120)
+            for folder in ("/var/lib/celery/home", "/var/log/rabbitmq"):
+                if member.host.file(folder).exists:
+                    baits[member.name] = f"{folder}/opened-by-root"
+                    member.run(f"touch {folder}/opened-by-root")
+    finally:
+        for member in all_members:
+            member.run("systemctl stop warren-watch")
+    opened, commands = ({member.name: member.run(f"cat {file}") for member in all_members} for file in files)
+    for member in all_members:
+        member.run(f"rm -f {' '.join(files)} {baits.get(member.name, '')}")
+    return Watched(printed, opened, commands, baits)
 
 
 @pytest.fixture(scope="session")

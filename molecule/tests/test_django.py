@@ -44,13 +44,10 @@ def shell(site, code, **values):
     return site.app_output("python", "-m", "django", "shell", "-v", "0", "-c", code.format(**values))
 
 
-def psql(database, name, owner, password=None):
-    """Log in over the network; returns testinfra's result."""
-    address, port = database.expect("postgresql_listen_address"), database.expect("postgresql_port")
-    secret = f"PGPASSWORD={password}" if password else ""
-    options = "--no-psqlrc --no-password --tuples-only --no-align --command='SELECT 1'"
-    where = f"--host={address} --port={port} --username={owner} {name}"
-    return database.host.run(f"env PGCONNECT_TIMEOUT=5 {secret} psql {options} {where}")
+def psql(database, name, *environment):
+    """Log in over the network, with what the project's environment says but for `environment`; testinfra's result."""
+    options = ["--no-psqlrc", "--no-password", "--tuples-only", "--no-align", "--command=SELECT 1", name]
+    return database.app("env", "PGCONNECT_TIMEOUT=5", *environment, "psql", *options)
 
 
 @pytest.fixture
@@ -61,19 +58,18 @@ def login(database):
 
 
 def test_postgresql_lets_the_owner_in_with_the_password_only(database, login):
-    name, owner, password = login
-    assert psql(database, name, owner, password).stdout == "1\n"
-    without = psql(database, name, owner)
+    name, _, _ = login
+    assert psql(database, name).stdout == "1\n"
+    without = psql(database, name, "--unset=PGPASSWORD")
     assert without.rc != 0
     assert "no password supplied" in without.stderr
-    wrong = psql(database, name, owner, "wrong")
+    wrong = psql(database, name, "PGPASSWORD=wrong")
     assert wrong.rc != 0
     assert "password authentication failed" in wrong.stderr
 
 
-def test_postgresql_lets_the_owner_into_its_own_database_only(database, login):
-    _, owner, password = login
-    refused = psql(database, "postgres", owner, password)
+def test_postgresql_lets_the_owner_into_its_own_database_only(database):
+    refused = psql(database, "postgres")
     assert refused.rc != 0
     assert "no pg_hba.conf entry" in refused.stderr
 

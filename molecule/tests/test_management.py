@@ -2,7 +2,6 @@
 
 import base64
 import json
-import re
 import socket
 import time
 import urllib.error
@@ -43,8 +42,11 @@ def test_state_is_on_or_off(playbook):
 def test_the_page_is_there_for_a_look_and_changes_nothing_for_good(playbook, brokers, queues, workers, count_tasks):
     assert is_off(brokers)
     output, _ = playbook("playbooks/management.yml", "-e", "state=on")
+    password = brokers[0].expect("rabbitmq_management_password")
+    assert "user look, the password is in" in output
+    assert password not in output
     try:
-        login = "look:" + re.search(r"user look, password (\w+),", output)[1]
+        login = f"look:{password}"
         for broker in brokers:
             assert len(ask(broker, "nodes", login)) == len(brokers)
         count_tasks(f"page-{uuid.uuid4()}", 100)

@@ -67,10 +67,12 @@ def test_every_panel_of_the_dashboard_has_something_to_show(prometheus, count_ta
 
 
 def test_redis_passwords_are_for_the_exporter_only(store):
-    file = store.host.file("/etc/default/prometheus-redis-exporter.json")
-    assert (file.user, file.group, file.mode) == ("root", "prometheus", 0o640)
-    arguments = store.host.file("/etc/default/prometheus-redis-exporter").content_string
-    assert store.expect("redis_password") not in arguments
+    for instance in store.expect("redis_instances"):
+        place = f"/etc/default/prometheus-redis-{instance['name']}-exporter"
+        file = store.host.file(f"{place}.json")
+        assert (file.user, file.group, file.mode) == ("root", "prometheus", 0o640)
+        assert store.expect("redis_password") not in file.content_string
+        assert store.expect("redis_monitor_password") not in store.host.file(place).content_string
 
 
 def test_the_page_shows_the_targets_in_a_browser(monitor, tmp_path):

@@ -1,0 +1,80 @@
+"""Note what root opens on this host, and every command line, until this is stopped. For the fixture `watched`.
+
+Usage: python3 - OPENED COMMANDS      (files of root's; one path, one command line a line)
+
+The kernel tells of each file and folder that is opened, to be read, written or run (fanotify(7)); a command line is
+seen when its process lives for a tenth of a second.
+"""
+
+import ctypes
+import os
+import struct
+import sys
+import threading
+import time
+from pathlib import Path
+
+# From linux/fanotify.h.
+CLASS_NOTIFY, CLOEXEC, UNLIMITED_QUEUE = 0x0, 0x1, 0x10
+MARK_ADD, MARK_FILESYSTEM = 0x1, 0x100
+OPEN, OPEN_EXEC, ON_FOLDERS = 0x20, 0x1000, 0x40000000
+EVENT = struct.Struct("=IBBHqii")
+AT_FDCWD = -100
+
+
+def effective_user(process):
+    """The user whose rights a process has; root, to be safe, where it has ended."""
+    try:
+        return int(Path(f"/proc/{process}/status").read_text().partition("\nUid:")[2].split()[1])
+    except (OSError, IndexError):
+        return 0
+
+
+def name(process):
+    try:
+        return Path(f"/proc/{process}/comm").read_text().strip()
+    except OSError:
+        return "?"
+
+
+def watch_files(said):
+    libc = ctypes.CDLL(None, use_errno=True)
+    group = libc.fanotify_init(CLASS_NOTIFY | CLOEXEC | UNLIMITED_QUEUE, os.O_RDONLY | os.O_CLOEXEC)
+    mask = ctypes.c_uint64(OPEN | OPEN_EXEC | ON_FOLDERS)
+    for folder in (b"/", b"/run"):
+        if group < 0 or libc.fanotify_mark(group, MARK_ADD | MARK_FILESYSTEM, mask, AT_FDCWD, folder):
+            raise OSError(ctypes.get_errno(), "fanotify")
+    seen = set()
+    while True:
+        data = os.read(group, 65536)
+        while data:
+            length, _, _, _, _, descriptor, process = EVENT.unpack_from(data)
+            data = data[length:]
+            try:
+                path = str(Path(f"/proc/self/fd/{descriptor}").readlink())
+            finally:
+                os.close(descriptor)
+            if process != os.getpid() and path not in seen and effective_user(process) == 0:
+                seen.add(path)
+                said.write(f"{path}\t{name(process)}\n")
+
+
+def watch_commands(said):
+    seen = set()
+    while True:
+        for file in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                line = file.read_bytes().replace(b"\0", b" ").decode(errors="replace").replace("\n", " ")
+            except OSError:
+                continue
+            if line and line not in seen:
+                seen.add(line)
+                said.write(line + "\n")
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    os.umask(0o077)
+    opened, commands = (open(path, "w", buffering=1) for path in sys.argv[1:])  # noqa: SIM115, PTH123
+    threading.Thread(target=watch_commands, args=(commands,), daemon=True).start()
+    watch_files(opened)

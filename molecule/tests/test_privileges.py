@@ -1,0 +1,129 @@
+"""No service's user becomes root by way of a folder in which root works.
+
+A whole deployment, the timers and a rotation of the logs are watched on every host: root opens nothing that lies below
+a folder which a service's user may write. Then the traps themselves: what an earlier version of the kit left open is
+put right or refused, and nothing outside of it is touched.
+"""
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.disruptive
+
+SCRIPTS = Path(__file__).parent / "host_scripts"
+SERVICE_USERS = ("rabbitmq", "redis", "prometheus", "postgres", "haproxy", "keepalived_script")
+
+
+def users_of(member):
+    return [member.expect("celery_app_user"), *SERVICE_USERS]
+
+
+def run_script(member, name, *arguments):
+    script = shlex.quote((SCRIPTS / name).read_text())
+    return member.run("sh -c %s", f"printf %s {script} | python3 - {shlex.join(arguments)}", seconds=120)
+
+
+def below(path, folders):
+    """Whether a path lies in one of some folders, at any depth."""
+    return any(path.startswith(folder.rstrip("/") + "/") for folder in folders)
+
+
+def test_root_opens_nothing_where_a_service_may_write(watched, all_members):
+    """And what is opened there on purpose is noticed."""
+    found, expected = {}, {}
+    for member in all_members:
+        writable = json.loads(run_script(member, "writable.py", *users_of(member)))
+        folders = [path for paths in writable.values() for path in paths]
+        opened = [line.partition("\t")[::2] for line in watched.opened[member.name].splitlines()]
+        found[member.name] = sorted(f"{path} by {name}" for path, name in opened if below(path, folders))
+        bait = watched.baits.get(member.name)
+        expected[member.name] = [f"{bait} by touch"] if bait else []
+    assert found == expected
+    assert any(expected.values())
+
+
+# What a service's user tries: {path} is a folder or file in which, or as which, root works.
+TRIES = {
+    "a link in the place of the folder": "mv {path} {path}.kept && ln -s /root/victim {path}",
+    "a link in it": "ln -s /root/victim/file {path}/trap.log",
+    "a file of its own": "touch {path}/trap.conf",
+    "a program with root's rights": "cp /bin/sh {path}/trap.sh && chmod 4755 {path}/trap.sh",
+}
+WHERE_ROOT_WORKS = [
+    "/etc/celery",
+    "/etc/prometheus",
+    "/etc/rabbitmq",
+    "/etc/redis",
+    "/etc/supervisor",
+    "/etc/systemd/system",
+    "/opt/celery",
+    "/usr/local/sbin",
+    "/var/lib/celery",
+    "/var/lib/celery-build",
+    "/var/lib/prometheus",
+    "/var/lib/rabbitmq",
+    "/var/log/celery",
+    "/var/log/redis",
+    "/var/log/supervisor",
+    "/run",
+]
+
+
+def test_no_service_may_write_where_root_works(member):
+    users = [user for user in users_of(member) if member.host.user(user).exists]
+    assert users
+    folders = [path for path in WHERE_ROOT_WORKS if member.host.file(path).exists]
+    for user in users:
+        for path in folders:
+            for what, command in TRIES.items():
+                attempt = shlex.quote(command.format(path=path))
+                done = member.host.run(f"setpriv --reuid={user} --regid={user} --init-groups -- sh -c {attempt}")
+                assert done.rc != 0, f"{user} made {what} at {path} on {member.name}"
+
+
+def test_settings_and_releases_are_roots(worker):
+    """Whoever may change what a program starts with needs no trap."""
+    name = worker.expect("celery_app_name")
+    foreign = worker.run(f"find /etc/celery/{name} /opt/celery/{name} ! -user root -o -perm /6022 ! -type l")
+    assert foreign == ""
+
+
+@pytest.mark.cluster
+def test_what_an_earlier_version_left_open_is_put_right_or_refused(monitors, workers, playbook):
+    """The folders belong to the project's user again, who has laid a link for each in which root would work."""
+    monitor, worker = monitors[0], workers[0]
+    user = worker.expect("celery_app_user")
+    for host in (monitor, worker):
+        host.run("mkdir -p /root/victim")
+        host.run("sh -c 'echo mine > /root/victim/file'")
+        host.run(f"chown {user}: /var/log/celery /var/lib/celery")
+    as_user = f"setpriv --reuid={user} --regid={user} --init-groups -- sh -c %s"
+    monitor.run("supervisorctl stop flower-presence")
+    monitor.run(
+        as_user, "cd /var/log/celery && mv flower-presence.log kept.log && ln -s /root/victim/file flower-presence.log"
+    )
+    monitor.run(as_user, "mkfifo /var/log/celery/trap.log")
+    worker.run("supervisorctl stop beat")
+    worker.run(as_user, "mv /var/lib/celery/beat /var/lib/celery/beat.kept && ln -s /root/victim /var/lib/celery/beat")
+    try:
+        output, _ = playbook("playbooks/site.yml", "--tags", "flower,celery_beat", expect_success=False)
+        # What could be put right is; a link that may be wanted is not removed.
+        assert "/var/lib/celery/beat is a link to /root/victim" in " ".join(output.split())
+        assert "`rm /var/lib/celery/beat` on this host" in " ".join(output.split())
+        for host in (monitor, worker):
+            assert host.run("stat --format=%U:%a /var/log/celery /var/lib/celery").split() == ["root:750", "root:755"]
+            assert host.run("stat --format=%U:%a /root/victim /root/victim/file").split() == ["root:755", "root:644"]
+            assert host.run("cat /root/victim/file") == "mine"
+        assert monitor.run("find /var/log/celery ! -type f").splitlines() == ["/var/log/celery"]
+    finally:
+        worker.run("sh -c 'rm /var/lib/celery/beat && mv /var/lib/celery/beat.kept /var/lib/celery/beat'")
+        playbook("playbooks/site.yml", "--tags", "flower,celery_beat")
+        monitor.run("supervisorctl start flower-presence")
+        worker.run("supervisorctl start beat")
+    assert monitor.run("cat /root/victim/file") == "mine"
+    for host in (monitor, worker):
+        host.run("rm -r /root/victim")
+    playbook("playbooks/health.yml")

@@ -1,0 +1,60 @@
+"""No secret is printed, logged or handed to a process as an argument.
+
+A whole deployment with everything that Ansible can say, changed passwords included, and every other playbook that asks
+the cluster; then the journals of all hosts since they were made, and each command line that was seen meanwhile.
+"""
+
+import pytest
+
+pytestmark = pytest.mark.disruptive
+
+
+def leaked(secrets, text):
+    return sorted(name for name, secret in secrets.items() if secret in text)
+
+
+def test_there_are_secrets_to_look_for(secrets):
+    assert {"secret_erlang_cookie", "secret_rabbitmq_celery", "secret_rabbitmq_management"} <= set(secrets)
+    assert leaked(secrets, f"x{secrets['secret_flower']}x") == ["secret_flower"]
+
+
+def test_nothing_that_ansible_prints_holds_one(watched, secrets):
+    assert {name: found for name, text in watched.printed.items() if (found := leaked(secrets, text))} == {}
+
+
+def test_no_process_has_one_as_an_argument(watched, secrets):
+    assert {name: found for name, text in watched.commands.items() if (found := leaked(secrets, text))} == {}
+    # It was looked for while the password was changed.
+    assert any("change_password" in text for text in watched.commands.values())
+
+
+def test_no_journal_or_log_holds_one(member, secrets):
+    logs = "find /var/log -type f -not -name 'journal*' -not -path '*/journal/*' -exec cat {} +"
+    # Of each line only whether it has a secret leaves the host.
+    said = member.run("sh -c %s", f"journalctl --no-pager --output=cat; {logs}", seconds=120)
+    assert leaked(secrets, said) == []
+
+
+def test_what_celery_shows_of_its_settings_holds_none(publisher, secrets):
+    module = publisher.expect("celery_app_module")
+    for words in (["report"], ["inspect", "conf", "--timeout=5"]):
+        shown = publisher.app("celery", "-A", module, *words)
+        assert leaked(secrets, shown.stdout + shown.stderr) == []
+
+
+@pytest.mark.cluster
+def test_the_exporters_of_redis_show_no_key_and_no_value(stores):
+    """Whatever a stranger asks them."""
+    store = stores[0]
+    locks = next(instance for instance in store.expect("redis_instances") if instance["name"] == "locks")
+    store.redis_cli(locks, "set", "test-secret-key", "test-secret-value", "EX", "60")
+    exporters = [entry["address"] for entry in store.expect("exporter_instances") if entry.get("package") == "redis"]
+    assert len(exporters) == len(store.expect("redis_instances"))
+    fetch = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=10).read().decode())"
+    for address in exporters:
+        assert "redis_up 1" in store.run("python3 -c %s %s", fetch, f"http://{address}/metrics")
+        for target in (f"redis://{store.address}:{locks['port']}", f"redis://monitor@{store.address}:{locks['port']}"):
+            asked = f"http://{address}/scrape?target={target}&check-keys=db0=*&check-single-keys=db0=test-secret-key"
+            shown = store.run("python3 -c %s %s", fetch, asked)
+            assert "test-secret" not in shown
+            assert "redbeat" not in shown
