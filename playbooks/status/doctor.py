@@ -62,9 +62,8 @@ CHILD_MEMORY_SLACK = 1.25
 # Schedules, locks and the drills compare the hosts' clocks.
 CLOCK_SECONDS = 1.0
 REPLY_QUEUE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-DELETE_QUEUE = (
-    "on a broker `rabbitmqctl delete_queue -p {vhost} QUEUE`, with the name above in single quotes instead of QUEUE"
-)
+# A client chose it, so whoever types it looks at it first.
+NAMED = "with the name above in single quotes instead of"
 
 
 @dataclass
@@ -343,9 +342,9 @@ def event_queues_have_bounds(cluster):
 def event_queues_are_read(cluster):
     unread = {name: queue["ready"] for name, queue in cluster.queues.items() if name.startswith("celeryev")}
     full = [name for name, count in unread.items() if count > UNREAD_EVENTS]
-    # Its reader hangs, or is gone for good.
+    # Its reader hangs, or is gone for good. RabbitMQ deletes a queue that nobody reads, if the kit's policy is there.
     if full and cluster.queues[full[0]]["consumers"] == 0:
-        repair = DELETE_QUEUE.format(vhost=cluster.vhost)
+        repair = f"{deploy(cluster, 'rabbitmq')}: its bounds delete it within a minute"
     else:
         repair = "`supervisorctl restart flower` where Flower runs"
     wrong = [f"{shown(name)} holds {unread[name]} events" for name in full]
@@ -356,8 +355,8 @@ def event_queues_are_read(cluster):
 def results_do_not_pile_up(cluster):
     results = {name: queue["ready"] for name, queue in cluster.queues.items() if REPLY_QUEUE.fullmatch(name)}
     wrong = [f"{name} holds {count} results" for name, count in results.items() if count > UNREAD_RESULTS]
-    repair = f"{DELETE_QUEUE.format(vhost=cluster.vhost)}, and ignore_result on its tasks"
-    return f"{sum(results.values())} unread", wrong, repair
+    delete = f"on a broker `rabbitmqctl delete_queue -p {cluster.vhost} QUEUE`, {NAMED} QUEUE"
+    return f"{sum(results.values())} unread", wrong, f"{delete}; and ignore_result on its tasks"
 
 
 @check("the management plugin is off", "brokers")
@@ -407,7 +406,7 @@ def users_are_the_inventorys(cluster):
     measured, wrong, foreign = _same(
         cluster, "user", wanted, "permissions", "user", lambda user: tuple(user[key] for key in keys)
     )
-    delete = "on a broker `rabbitmqctl delete_user USER`, with the name above in single quotes instead of USER, or add it to rabbitmq_users"
+    delete = f"on a broker `rabbitmqctl delete_user USER`, {NAMED} USER, or add it to rabbitmq_users"
     return measured, wrong, delete if foreign else deploy(cluster, "rabbitmq")
 
 
