@@ -87,7 +87,7 @@ def test_a_standby_goes_on_when_the_active_host_dies(schedulers, ledger, run, pl
         assert len(active(schedulers, run)) == 1
     finally:
         victim.run("systemctl start supervisor")
-        playbook("playbooks/health.yml", "--limit", victim.name)
+        playbook("playbooks/verify.yml", "--limit", victim.name)
     # The host that came back leaves the schedule to the other.
     (now_active,) = active(schedulers, run)
     assert now_active in others

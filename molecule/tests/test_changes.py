@@ -152,7 +152,7 @@ def test_the_watchdog_restarts_a_broker_that_waits_for_a_lock_that_it_never_gets
     assert "the node waits for a lock that it will never get\nkilling and restarting the node" in said
     assert "of 120 seconds" in said
     hanging.run("nft flush table inet cut")
-    playbook("playbooks/health.yml", "--limit", "rabbitmq")
+    playbook("playbooks/verify.yml", "--limit", "rabbitmq")
 
 
 def test_the_watchdog_restarts_a_broker_that_hangs_while_booting(hanging, playbook):
@@ -170,4 +170,4 @@ def test_the_watchdog_restarts_a_broker_that_hangs_while_booting(hanging, playbo
         hanging.run("sh -c %s", f"rm -rf {drop_in}; systemctl daemon-reload")
     hanging.run("nft flush table inet cut")
     # Nobody touches the node: it was started again, finds the others, and joins.
-    playbook("playbooks/health.yml", "--limit", "rabbitmq")
+    playbook("playbooks/verify.yml", "--limit", "rabbitmq")

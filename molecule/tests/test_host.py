@@ -85,7 +85,7 @@ def test_security_updates_leave_the_services_alone(workers, playbook):
 def test_a_kernel_setting_that_somebody_has_changed_is_told_and_repaired(brokers, playbook):
     member = brokers[0]
     member.run("sysctl -w net.core.somaxconn=128")
-    output, _ = playbook("playbooks/health.yml", "--limit", member.name, expect_success=False)
+    output, _ = playbook("playbooks/verify.yml", "--limit", member.name, expect_success=False)
     assert "net.core.somaxconn is 128, not 4096" in output
     assert "sysctl --load=/etc/sysctl.d/60-warren.conf" in output
     member.run("sysctl --load=/etc/sysctl.d/60-warren.conf")
