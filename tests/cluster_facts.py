@@ -90,6 +90,8 @@ ACTIVE = """[2026-11-26 02:30:43,999: INFO/MainProcess] beat: Acquired lock
 [2026-11-26 03:00:00,012: INFO/MainProcess] Scheduler: Sending due task nightly (warren_app.tasks.count_words)
 """
 INFO = """redis_version:7.0.15
+uptime_in_seconds:61
+connected_clients:2
 used_memory:1048576
 maxmemory:4194304
 db0:keys=3,expires=0
@@ -114,6 +116,12 @@ def host(**more):
     return said(json.dumps(HOST | more))
 
 
+def project(release="1", **programs):
+    """What a host of the project says; `programs` are pairs of what is wanted and what runs."""
+    found = {name: {"wanted": wanted, "running": running} for name, (wanted, running) in programs.items()}
+    return said(json.dumps({"release": release, "programs": found}))
+
+
 def cluster_facts():
     """The facts of a cluster in which all is well."""
     return copy.deepcopy(
@@ -125,6 +133,7 @@ def cluster_facts():
             "task_queues": ["default"],
             "groups": {
                 "rabbitmq": ["mq1", "mq2"],
+                "celery": ["w1", "w2"],
                 "haproxy": ["lb1"],
                 "celery_workers": ["w1"],
                 "celery_beat": ["w1", "w2"],
@@ -144,14 +153,32 @@ def cluster_facts():
                 "prefetch_multiplier": 1,
                 "child_memory_kib": 262144,
                 "arguments": ["--without-gossip"],
+                "databases": ["warren"],
+                "scraped": {"node": ["w1"]},
+            },
+            "commands": {
+                "verify": "ansible-playbook -i inventory/lab.yml playbooks/verify.yml",
+                "deploy": "ansible-playbook -i inventory/lab.yml playbooks/site.yml --tags",
+                "heal": "ansible-playbook -i inventory/lab.yml playbooks/drills/heal.yml",
+                "page_off": "ansible-playbook -i inventory/lab.yml playbooks/management.yml -e state=off",
             },
             "answers": {
                 "mq1": {"host": host(), "rabbitmq": broker(QUEUE | {"name": "default"}, EVENTS)},
-                "mq2": {"rabbitmq": broker()},
-                "lb1": {"keepalived": said("active\n2: eth0 inet 192.0.2.20/32"), "haproxy": {"servers": [SERVER]}},
-                "w1": {"celery_worker": worker(), "celery_beat": said(BEAT), "celery_app": said("releases/1\n")},
-                "w2": {"celery_beat": said(BEAT + ACTIVE), "celery_app": said("releases/1\n")},
+                "mq2": {"host": host(), "rabbitmq": broker()},
+                "lb1": {
+                    "host": host(),
+                    "keepalived": said("active\n2: eth0 inet 192.0.2.20/32"),
+                    "haproxy": {"servers": [SERVER, SERVER | {"name": "mq2"}]},
+                },
+                "w1": {
+                    "host": host(),
+                    "celery_worker": worker(),
+                    "celery_beat": said(BEAT),
+                    "celery_app": project(default=("a", "a"), beat=("b", "b")),
+                },
+                "w2": {"host": host(), "celery_beat": said(BEAT + ACTIVE), "celery_app": project(beat=("b", "b"))},
                 "mon1": {
+                    "host": host(),
                     "redis": {"results": [said(INFO) | {"item": {"name": "locks", "port": 6380}}]},
                     "flower": {"status": 200, "json": {"default@w1": True}},
                     "prometheus": {"status": 200, "json": {"data": {"result": [UP]}}},

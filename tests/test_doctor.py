@@ -1,13 +1,16 @@
 """The doctor of verify.yml finds what is wrong, says how much, and names the command that repairs it."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import doctor
+import kit
 import pytest
-from cluster_facts import EVENTS, HOST, INFO, QUEUE, broker, cluster_facts, host, said, worker
+import yaml
+from cluster_facts import EVENTS, HOST, INFO, POLICY, QUEUE, broker, cluster_facts, host, project, said, worker
 
 DEFAULT = QUEUE | {"name": "default"}
 REPLIES = QUEUE | {"name": "0b4c7a34-5e1d-4c0e-9f0b-6d2f1c9b8a77", "mirrors": [], "ready": 400}
@@ -84,6 +87,22 @@ def test_where_all_is_well_every_check_is_ok(facts):
             "`supervisorctl start default` on w1",
         ),
         (
+            "queues are consumed",
+            "mq1",
+            "rabbitmq",
+            broker(),
+            "no broker has default",
+            "`supervisorctl restart default` on w1",
+        ),
+        (
+            "mirrors are in sync",
+            "mq1",
+            "rabbitmq",
+            broker(DEFAULT, QUEUE | {"name": "old", "synchronised": []}),
+            "old has a copy that is behind",
+            "`rabbitmqctl sync_queue -p warren QUEUE` on a broker",
+        ),
+        (
             "mirrors are in sync",
             "mq1",
             "rabbitmq",
@@ -113,7 +132,7 @@ def test_where_all_is_well_every_check_is_ok(facts):
             "rabbitmq",
             broker(EVENTS | {"ready": 2500, "consumers": 0}),
             "celeryev.1 holds 2500 events",
-            "`rabbitmqctl delete_queue -p warren celeryev.1` on a broker",
+            "site.yml --tags rabbitmq",
         ),
         (
             "results do not pile up",
@@ -121,7 +140,7 @@ def test_where_all_is_well_every_check_is_ok(facts):
             "rabbitmq",
             broker(REPLIES),
             "holds 400 results",
-            "`rabbitmqctl delete_queue -p warren 0b4c7a34",
+            "on a broker `rabbitmqctl delete_queue -p warren QUEUE`",
         ),
         (
             "the management plugin is off",
@@ -164,7 +183,7 @@ def test_where_all_is_well_every_check_is_ok(facts):
                 permissions=[{"user": name, "configure": "c", "write": "w", "read": "r"} for name in ("celery", "bob")],
             ),
             "the user bob is not in the inventory",
-            "`rabbitmqctl delete_user bob` on a broker",
+            "on a broker `rabbitmqctl delete_user USER`",
         ),
         (
             "workers send no heartbeats and no gossip",
@@ -180,6 +199,14 @@ def test_where_all_is_well_every_check_is_ok(facts):
             "celery_worker",
             worker(prefetch=8),
             "default@w1 fetches 8, not 2",
+            "site.yml --tags celery_worker",
+        ),
+        (
+            "workers fetch no more than they can do",
+            "w1",
+            "celery_worker",
+            worker(prefetch=0),
+            "default@w1 fetches without a limit, not 2",
             "site.yml --tags celery_worker",
         ),
         (
@@ -210,9 +237,41 @@ def test_where_all_is_well_every_check_is_ok(facts):
             "all hosts have the same release",
             "w2",
             "celery_app",
-            said("releases/2\n"),
+            project("2", beat=("b", "b")),
             "w2 has 2",
             "site.yml --tags celery_app",
+        ),
+        (
+            "all hosts have the same release",
+            "w2",
+            "celery_app",
+            project(None),
+            "w2 has none",
+            "site.yml --tags celery_app",
+        ),
+        (
+            "programs run with their settings",
+            "w1",
+            "celery_app",
+            project(default=("a", "c"), beat=("b", None)),
+            "default on w1 was started with other settings than its entry names",
+            "on that host `supervisorctl update`",
+        ),
+        (
+            "Flower sees the workers",
+            "mon1",
+            "flower",
+            {"status": 200, "json": {"default@w1": False}},
+            "mon1 sees default@w1 offline",
+            "on that host `supervisorctl restart flower-presence`",
+        ),
+        (
+            "Flower sees the workers",
+            "mon1",
+            "flower",
+            {"status": 200, "json": {"old@w9": True}},
+            "mon1 does not know default@w1",
+            "on that host `supervisorctl restart flower-presence`",
         ),
         (
             "locks end",
@@ -276,18 +335,184 @@ def test_the_pages_user_is_the_kits_as_long_as_the_page_is_on(facts):
     assert findings(facts)["users are the inventory's"].wrong == []
 
 
-def test_what_a_cluster_has_not_is_not_checked(facts):
-    """One without Redis, and whose kernels track no connections."""
-    facts["groups"]["redis"] = []
-    facts["answers"]["mq1"]["host"] = host(conntrack_used=None)
+def test_what_a_cluster_has_not_is_said(facts):
+    """One without Redis and Flower, and whose kernels track no connections."""
+    facts["groups"]["redis"], facts["groups"]["monitoring"] = [], []
+    for answers in facts["answers"].values():
+        answers["host"] = host(conntrack_used=None)
     found = findings(facts)
-    assert {"locks end", "room for tracked connections"} & set(found) == set()
+    without = ("locks end", "Flower sees the workers", "room for tracked connections")
+    assert {(found[name].verdict, found[name].measured) for name in without} == {
+        ("ok", "no Redis in this cluster"),
+        ("ok", "no Flower in this cluster"),
+        ("ok", "no kernel here tracks connections"),
+    }
 
 
-def test_where_nothing_answers_that_is_what_it_says(facts):
+LATE = {"rc": 124}
+BROKERS = {
+    "brokers see each other",
+    "no publisher is held up",
+    "memory is below the watermark",
+    "file handles of the brokers",
+    "disk space for the brokers",
+    "queues are consumed",
+    "mirrors are in sync",
+    "event queues have bounds",
+    "event queues are read",
+    "results do not pile up",
+    "the management plugin is off",
+    "a task may be held for long enough",
+}
+ANY_BROKER = {"policies are the inventory's", "users are the inventory's"}
+RUNNING = {
+    "workers send no heartbeats and no gossip",
+    "children stay below their memory",
+}
+PREFETCH = {"workers fetch no more than they can do"}
+ZOMBIES = {"no worker is a zombie"}
+PROJECTS = {"all hosts have the same release", "programs run with their settings"}
+HOSTS = {"room for tracked connections", "room for files", "kernel settings are the inventory's", "clocks agree"}
+INVENTORY = ANY_BROKER | RUNNING | PREFETCH | {"a task may be held for long enough"}
+
+
+@pytest.mark.parametrize(
+    ("name", "role", "answer", "reason", "checks"),
+    [
+        ("mq2", "rabbitmq", LATE, "mq2: no answer in time; there, type `systemctl status rabbitmq-server`", BROKERS),
+        ("mq2", "rabbitmq", said("{badrpc"), "mq2: the answer is no JSON ({badrpc); there, type", BROKERS),
+        ("mq2", "rabbitmq", {}, "mq2: no answer; there, type", BROKERS),
+        (
+            "mq2",
+            "rabbitmq",
+            broker(disk_free_bytes=None),
+            "mq2: RabbitMQ cannot measure its disk; there, type `df`",
+            {"disk space for the brokers"},
+        ),
+        ("w1", "celery_worker", LATE, "w1: no answer in time; there, type", RUNNING | PREFETCH | ZOMBIES),
+        ("w1", "celery_worker", said("{}"), "default@w1: the host says nothing of it", RUNNING | PREFETCH | ZOMBIES),
+        (
+            "w1",
+            "celery_worker",
+            worker(state=None, answering=False),
+            "w1: supervisord does not answer",
+            RUNNING | PREFETCH | ZOMBIES,
+        ),
+        ("w1", "celery_worker", worker(state="FATAL", answering=False), "default@w1: is FATAL", RUNNING | PREFETCH),
+        (
+            "w1",
+            "celery_worker",
+            worker(answering=False),
+            "default@w1: gives no answer through the broker; there, type `supervisorctl status default`",
+            PREFETCH,
+        ),
+        ("w1", "celery_worker", worker(prefetch=None), "default@w1: the answer does not say how many", PREFETCH),
+        ("w2", "celery_app", LATE, "w2: no answer in time", PROJECTS),
+        (
+            "w1",
+            "celery_app",
+            project(beat=("b", "b")),
+            "default@w1: supervisord has no entry of it; type `ansible-playbook -i inventory/lab.yml",
+            {"programs run with their settings"},
+        ),
+        ("mon1", "redis", {}, "mon1: no answer; there, type `systemctl status redis-server@locks`", {"locks end"}),
+        (
+            "mon1",
+            "redis",
+            {"results": [said("NOAUTH Authentication required.") | {"item": {"name": "locks", "port": 6380}}]},
+            "mon1:6380: NOAUTH Authentication required",
+            {"locks end"},
+        ),
+        ("mon1", "flower", {"status": -1, "msg": "refused"}, "mon1: refused; there, type", {"Flower sees the workers"}),
+        ("lb1", "host", LATE, "lb1: no answer in time", HOSTS),
+    ],
+)
+def test_what_gives_no_answer_is_not_known_to_the_checks_that_need_it(facts, name, role, answer, reason, checks):
+    facts["answers"][name][role] = answer
+    found = findings(facts)
+    unknown = {check for check, finding in found.items() if any(text.startswith(reason) for text in finding.unknown)}
+    assert unknown == checks
+    assert list(found) == [check for check, _ in doctor.CHECKS]
+    # Some know already that something is wrong.
+    assert {found[check].verdict for check in checks} <= {"unknown", "wrong"}
+    assert {found[check].verdict for check in found.keys() - checks} <= {"ok", "wrong"}
+
+
+def test_where_no_broker_answers_nothing_of_the_brokers_is_known(facts):
+    for name in ("mq1", "mq2"):
+        facts["answers"][name]["rabbitmq"] = LATE
+    assert {check for check, finding in findings(facts).items() if finding.verdict == "unknown"} == BROKERS | ANY_BROKER
+
+
+def test_where_no_host_was_asked_what_the_inventory_wants_is_not_known(facts):
+    facts["expected"] = None
+    unknown = {check for check, finding in findings(facts).items() if finding.verdict == "unknown"}
+    assert unknown == INVENTORY
+
+
+def test_where_nothing_answers_nothing_is_known(facts):
     facts["answers"] = {name: {} for name in facts["answers"]}
-    wrong = [finding.name for finding in findings(facts).values() if finding.wrong]
-    assert wrong == ["every part answers"]
+    verdicts = {check: finding.verdict for check, finding in findings(facts).items()}
+    assert verdicts.pop("every part answers") == "wrong"
+    assert set(verdicts.values()) == {"unknown"}
+
+
+def test_what_the_playbook_gives_is_enough_where_no_host_answers(tmp_path):
+    """No play has asked any host here."""
+    playbook = tmp_path / "give.yml"
+    task = {"name": "Give", "ansible.builtin.copy": {"content": "{{ status_facts | to_json }}", "dest": "{{ file }}"}}
+    play = {"name": "Give", "hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [task]}
+    playbook.write_text(yaml.safe_dump([play | {"vars_files": [f"{kit.PROJECT}/playbooks/status/vars/facts.yml"]}]))
+    variables = kit.extra_vars(file=tmp_path / "facts.json", ansible_become=False)
+    done = kit.run("ansible-playbook", "-i", "inventory/lab.yml", playbook, *variables)
+    assert done.returncode == 0, done.stdout + done.stderr
+    facts = json.loads((tmp_path / "facts.json").read_text())
+    assert facts["commands"] == cluster_facts()["commands"]
+    done, written = run(facts, tmp_path)
+    assert (done.returncode, len(written["checks"])) == (3, len(doctor.CHECKS))
+    assert {finding["verdict"] for finding in written["checks"]} == {"wrong", "unknown"}
+
+
+HOSTILE = "x\x1b[2J\n\u202e`reboot`$(reboot);'"
+
+
+def test_no_name_that_a_client_chose_is_in_a_command_or_reaches_the_terminal_as_it_is(facts, tmp_path):
+    """Every name and text of clients and of what they left, all with a fault."""
+    events = EVENTS | {"name": f"celeryev.{HOSTILE}", "ready": 5000, "consumers": 0, "max_length": None}
+    other = QUEUE | {"name": HOSTILE, "synchronised": [], "mirrors": [HOSTILE]}
+    answers = facts["answers"]
+    answers["mq1"]["rabbitmq"] = broker(
+        events,
+        other,
+        alarms=[HOSTILE],
+        partitions=[HOSTILE],
+        policies=[POLICY | {"name": HOSTILE}],
+        permissions=[{"user": HOSTILE, "configure": "c", "write": "w", "read": "r"}],
+    )
+    answers["w1"]["celery_worker"] = worker(answering=False, error=HOSTILE)
+    answers["w1"]["celery_app"] = project(HOSTILE, **{HOSTILE: ("a", "b")})
+    answers["mon1"]["redis"] = {"results": [said(HOSTILE) | {"item": {"name": "locks", "port": 6380}}]}
+    answers["mon1"]["flower"] = {"status": 500, "msg": HOSTILE}
+    answers["mq1"]["host"] = host(kernel_wrong=[HOSTILE])
+    done, written = run(facts, tmp_path)
+    text = re.sub(r"\x1b\[\d+m", "", done.stdout)
+    assert "celeryev.x?[2J??'reboot'$(reboot);' holds 5000 events" in text
+    assert [letter for letter in text if not letter.isprintable() and letter != "\n"] == []
+    typed = [
+        command
+        for finding in written["checks"]
+        for sentence in [*finding["wrong"], *finding["unknown"], finding["repair"]]
+        for command in re.findall("`([^`]*)`", sentence)
+    ]
+    assert len(typed) > 20
+    assert [command for command in typed if "reboot" in command] == []
+
+
+def test_names_of_the_inventory_are_quoted_for_a_shell(facts):
+    facts["vhost"], facts["task_queues"] = "our vhost", ["a queue;id"]
+    facts["answers"]["mq1"]["rabbitmq"] = broker(QUEUE | {"name": "a queue;id", "synchronised": []})
+    repair = findings(facts)["mirrors are in sync"].repair
+    assert "`rabbitmqctl sync_queue -p 'our vhost' 'a queue;id'` on a broker" in repair
 
 
 def run(facts, tmp_path):
@@ -305,19 +530,33 @@ def run(facts, tmp_path):
 def test_the_command_succeeds_where_all_is_well(facts, tmp_path):
     done, written = run(facts, tmp_path)
     assert (done.returncode, written["passed"]) == (0, True)
-    assert done.stdout.splitlines()[-1].endswith(f"{len(doctor.CHECKS)} ok, 0 wrong\x1b[0m")
+    assert done.stdout.splitlines()[-1].endswith(f"{len(doctor.CHECKS)} ok, 0 wrong, 0 not known\x1b[0m")
 
 
 def test_the_command_fails_and_names_the_repair(facts, tmp_path):
     facts["answers"]["mq1"]["rabbitmq"] = broker(DEFAULT, policies=[])
     done, written = run(facts, tmp_path)
     assert (done.returncode, written["passed"]) == (3, False)
-    assert "       repair: `ansible-playbook playbooks/site.yml --tags rabbitmq`\n" in done.stdout
+    repair = "`ansible-playbook -i inventory/lab.yml playbooks/site.yml --tags rabbitmq`"
+    assert f"           repair: {repair}\n" in done.stdout
     assert [finding for finding in written["checks"] if finding["wrong"]] == [
         {
             "name": "policies are the inventory's",
             "measured": "0",
             "wrong": ["the policy ha is missing"],
-            "repair": "`ansible-playbook playbooks/site.yml --tags rabbitmq`",
+            "unknown": [],
+            "repair": repair,
+            "verdict": "wrong",
         }
     ]
+
+
+def test_the_command_fails_where_something_is_not_known(facts, tmp_path):
+    facts["answers"]["mon1"]["flower"] = {"status": -1, "msg": "refused"}
+    done, written = run(facts, tmp_path)
+    assert (done.returncode, written["passed"]) == (3, False)
+    assert "\x1b[33mnot known\x1b[0m  Flower sees the workers" in done.stdout
+    assert "           not known, because mon1: refused; there, type `supervisorctl status flower`" in done.stdout
+    assert done.stdout.splitlines()[-1].endswith("1 wrong, 1 not known\x1b[0m")
+    (finding,) = [finding for finding in written["checks"] if finding["verdict"] == "unknown"]
+    assert finding["unknown"] == ["mon1: refused; there, type `supervisorctl status flower`"]

@@ -1,13 +1,14 @@
 """The screen of status.yml says what is wrong and what to type, and shows the rest."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import status_screen
-from cluster_facts import BEAT, INFO, QUEUE, SERVER, UP, broker, cluster_facts, said, worker
+from cluster_facts import ACTIVE, BEAT, INFO, PROGRAM, QUEUE, SERVER, UP, broker, cluster_facts, said, worker
 
 SCRIPT = Path(status_screen.__file__)
 
@@ -18,8 +19,13 @@ def facts():
 
 
 def status_of(facts):
-    shown = status_screen.sections(facts)
-    return status_screen.status(facts, shown)
+    return status_screen.status(facts, status_screen.sections(facts))
+
+
+def screen_of(facts):
+    """The screen, without its colours."""
+    screen = status_screen.screen(status_of(facts), status_screen.sections(facts), facts["commands"]["verify"])
+    return re.sub(r"\x1b\[\d+m", "", screen)
 
 
 def test_where_all_is_well_there_is_no_problem(facts):
@@ -29,7 +35,7 @@ def test_where_all_is_well_there_is_no_problem(facts):
     assert {title: [line["name"] for line in lines] for title, lines in status["parts"].items()} == {
         "Brokers": ["mq1", "mq2"],
         "Queues": ["default", "others: 1"],
-        "HAProxy": ["lb1"],
+        "HAProxy": ["lb1", "lb1"],
         "Workers": ["default@w1"],
         "Scheduler": ["w1", "w2"],
         "Redis": ["locks@mon1"],
@@ -46,27 +52,50 @@ def test_the_lines_say_how_much(facts):
         "name": "mq1",
         "problems": 0,
         "version": "3.10.8",
-        "up for": "1 h 2 min",
-        "memory": "136 MiB of 512 MiB",
-        "disk free": "2.0 GiB",
-        "connections": "4",
-        "leads": "2",
-        "alarms": "0",
+        "uptime_seconds": 3725,
+        "memory_bytes": 136 * 1024**2,
+        "memory_limit_bytes": 512 * 1024**2,
+        "disk_free_bytes": 2 * 1024**3,
+        "connections": 4,
+        "leads": 2,
+        "alarms": [],
     }
     assert parts["Queues"][0]["leader"] == "mq1"
-    assert (parts["Queues"][0]["ready"], parts["Queues"][0]["out/s"]) == ("3", "10.0")
+    assert (parts["Queues"][0]["ready"], parts["Queues"][0]["out_per_second"]) == (3, 9.96)
     assert parts["HAProxy"][0]["address"] == "192.0.2.20"
-    assert parts["Scheduler"][1]["last task sent"] == "2026-11-26 03:00:00 nightly"
-    assert (parts["Redis"][0]["keys"], parts["Redis"][0]["memory"]) == ("4", "1 MiB of 4 MiB")
-    assert parts["Flower"][0]["workers online"] == "1 of 1"
-    assert parts["PostgreSQL"][0]["size"] == "8 MiB"
+    assert parts["Workers"][0]["uptime_seconds"] == 60
+    assert parts["Scheduler"][1]["last_task"] == "nightly"
+    assert (parts["Redis"][0]["keys"], parts["Redis"][0]["memory_limit_bytes"]) == (4, 4 * 1024**2)
+    assert (parts["Flower"][0]["workers_online"], parts["Flower"][0]["workers"]) == (1, 1)
+    assert parts["PostgreSQL"][0]["size_bytes"] == 8 * 1024**2
+
+
+def test_the_screen_says_the_same_for_people(facts):
+    lines = [" ".join(line.split()) for line in screen_of(facts).splitlines()]
+    rows = dict(line.split(" ", 1) for line in lines if " " in line)
+    assert rows["default"] == "classic mq1 mq2 3 1 2 10.0 10.0 -"
+    assert rows["others:"] == "1 0 1"
+    assert rows["lb1"] == "amqp/mq2 UP 1 min 1 s 5 2 KiB 10 B 192.0.2.20"
+    assert rows["default@w1"] == "prefork 2 1 0 5 1 MiB 1 min 0 s 0"
+    assert rows["w2"] == "active 2026-11-26 03:00:00 nightly"
+    assert rows["locks@mon1"] == "7.0.15 1 MiB of 4 MiB 4 2 1 min 1 s"
+    assert rows["warren@mon1"] == "15.14 8 MiB 3"
+    assert "mq1 3.10.8 1 h 2 min 136 MiB of 512 MiB 2.0 GiB 4 2 0" in lines
+    assert "mon1 1 of 1 up none" in lines
+
+
+@pytest.mark.parametrize(("uptime", "seconds"), [("0:03:51", 231), ("1 day, 2:00:01", 93601), (None, None)])
+def test_an_uptime_of_supervisord_is_seconds(uptime, seconds):
+    assert status_screen.supervisords_seconds(uptime) == seconds
 
 
 def test_a_queue_says_how_old_its_oldest_message_is(facts):
     facts["answers"]["mq1"]["rabbitmq"] = broker(QUEUE | {"name": "default", "oldest_message_time": 1795659400})
-    assert status_of(facts)["parts"]["Queues"][0]["oldest"] == "10 min 0 s ago"
+    assert status_of(facts)["parts"]["Queues"][0]["oldest_message_age_seconds"] == 600
+    assert "10 min 0 s ago" in screen_of(facts)
 
 
+DEPLOY = cluster_facts()["commands"]["deploy"]
 STOPPED = {"rc": 69, "stdout": "", "stderr": "Error: unable to perform an operation on node 'rabbit@mq2'. Please see"}
 UNREACHABLE = {"unreachable": True, "msg": "Failed to connect to the host via ssh: Connection timed out"}
 
@@ -123,6 +152,43 @@ UNREACHABLE = {"unreachable": True, "msg": "Failed to connect to the host via ss
         ("w1", "celery_worker", UNREACHABLE, "*@w1: the host does not answer by SSH"),
         ("w2", "celery_beat", said(BEAT), "schedule: no scheduler is active, so nothing is sent"),
         ("w2", "celery_beat", said("beat   FATAL   Exited too quickly"), "w2: does not run; there, type `supervisorct"),
+        (
+            "w1",
+            "celery_worker",
+            said('{"other": ' + json.dumps(PROGRAM) + "}"),
+            "default@w1: the host says nothing of it; there, type `supervisorctl status default`",
+        ),
+        ("w1", "celery_worker", said("Traceback"), "*@w1: the answer is no JSON (Traceback); there, type"),
+        ("mq2", "rabbitmq", said("{{badrpc,nodedown}"), "mq2: the answer is no JSON ({{badrpc,nodedown}); there, type"),
+        ("mq2", "rabbitmq", STOPPED, "others: 1: those that mq2 may have are not counted"),
+        ("mq1", "rabbitmq", STOPPED, "default: has no leader on the brokers that answer; mq1 may have it"),
+        (
+            "lb1",
+            "haproxy",
+            {"servers": [SERVER]},
+            f"lb1: knows no server mq2; type `{DEPLOY} haproxy`",
+        ),
+        ("lb1", "keepalived", {"rc": 124}, "192.0.2.20: is held by no host that answers; lb1 may have it"),
+        ("w2", "celery_beat", {"rc": 124}, "schedule: no scheduler that answers is active; w2 may be"),
+        ("w2", "celery_beat", said("unix:///run/supervisor.sock refused"), "w2: supervisord does not say whether it"),
+        ("mon1", "redis", {}, "*@mon1: no answer; there, type `systemctl status redis-server@*`"),
+        ("mon1", "flower", {"status": 200, "json": {}}, "mon1: does not know default@w1; there, type `supervisorctl"),
+        ("mon1", "flower", {}, "mon1: no answer; there, type `supervisorctl status flower`"),
+        (
+            "mon1",
+            "prometheus",
+            {"status": 200, "json": {"data": {"result": []}}},
+            f"mon1: does not ask node of w1; type `{DEPLOY} prometheus`",
+        ),
+        (
+            "mon1",
+            "prometheus",
+            {"status": 200, "json": {"data": {"result": [UP | {"value": [0, "0"]}]}}},
+            "mon1: does not reach node of w1",
+        ),
+        ("mon1", "postgresql", said(""), f"warren@mon1: there is no such database; type `{DEPLOY} postgresql`"),
+        ("mon1", "postgresql", {}, "mon1: no answer; there, type `pg_lsclusters`"),
+        ("mon1", "web", {}, "mon1: no answer; there, type `supervisorctl status web`"),
         ("mon1", "redis", {"results": [said("NOAUTH Authentication required.")]}, "*@mon1: NOAUTH Authentication requ"),
         (
             "mon1",
@@ -170,7 +236,8 @@ def test_what_prometheus_warns_of_is_named(facts):
         {"metric": firing | {"alertname": "ClockOff", "alertstate": "pending"}, "value": [1795660000, "1"]},
     ]
     (line,) = status_of(facts)["parts"]["Prometheus"]
-    assert (line["targets"], line["alerts"]) == ("1 of 2 up", "HostDown mq1, QueueWithoutConsumers slow")
+    assert (line["targets_up"], line["targets"]) == (1, 2)
+    assert line["alerts"] == ["HostDown mq1", "QueueWithoutConsumers slow"]
 
 
 def test_two_holders_of_the_shared_address_are_a_problem(facts):
@@ -189,8 +256,45 @@ def test_where_nothing_answers_each_part_says_so(facts):
     facts["answers"] = {host: {} for host in facts["answers"]}
     status = status_of(facts)
     assert {line["name"] for part in status["parts"].values() for line in part if line["problems"]} == {
-        "mq1", "mq2", "default", "lb1", "192.0.2.20", "*@w1", "w1", "w2", "schedule", "*@mon1", "mon1",
+        "mq1", "mq2", "default", "others: 0", "lb1", "192.0.2.20", "*@w1", "w1", "w2", "schedule", "*@mon1", "mon1",
     }  # fmt: skip
+
+
+def test_what_is_not_known_is_neither_zero_nor_left_out(facts):
+    facts["answers"]["mq1"]["rabbitmq"] = broker(
+        QUEUE | {"name": "default", "in_per_second": None}, disk_free_bytes=None
+    )
+    facts["answers"]["mon1"]["redis"]["results"][0]["stdout"] = "redis_version:7.0.15\n"
+    parts = status_of(facts)["parts"]
+    assert (parts["Queues"][0]["in_per_second"], parts["Brokers"][0]["disk_free_bytes"]) == (None, None)
+    assert parts["Redis"][0]["memory_bytes"] is None
+    rows = {line.split()[0]: line for line in screen_of(facts).splitlines() if line}
+    assert [rows[name].count("unknown") for name in ("default", "locks@mon1")] == [1, 3]
+
+
+HOSTILE = "x\x1b[2J\n\x07\u202e`reboot`$(reboot)"
+
+
+def test_no_name_that_a_client_chose_reaches_the_terminal_as_it_is(facts):
+    answers = facts["answers"]
+    answers["mq1"]["rabbitmq"] = broker(
+        QUEUE | {"name": "default", "type": HOSTILE, "mirrors": [HOSTILE]}, alarms=[HOSTILE], version=HOSTILE
+    )
+    answers["lb1"]["haproxy"]["servers"].append(SERVER | {"name": HOSTILE, "status": "DOWN", "check": HOSTILE})
+    answers["w1"]["celery_worker"] = worker(answering=False, error=HOSTILE, pool=HOSTILE)
+    answers["w2"]["celery_beat"]["stdout"] += ACTIVE.replace("nightly", HOSTILE.partition("\n")[0])
+    alert = {"__name__": "ALERTS", "alertstate": "firing", "alertname": "EventsUnread", "queue": HOSTILE}
+    down = {"__name__": "up", "job": HOSTILE, "instance": HOSTILE}
+    answers["mon1"]["prometheus"]["json"]["data"]["result"] += [
+        {"metric": alert, "value": [0, "1"]},
+        {"metric": down, "value": [0, "0"]},
+    ]
+    answers["mon1"]["flower"] = {"status": 500, "msg": HOSTILE}
+    answers["mon1"]["postgresql"] = said(f"{HOSTILE.replace(chr(10), '')},15,3,1")
+    screen = screen_of(facts)
+    assert "x?[2J" in screen
+    assert [letter for letter in screen if not letter.isprintable() and letter != "\n"] == []
+    assert "`reboot`" not in "\n".join(status_of(facts)["problems"])
 
 
 def test_the_command_prints_colours_and_writes_json(facts, tmp_path):

@@ -35,8 +35,26 @@ def test_every_part_is_read(prometheus, monitor, all_members, brokers, balancers
 def test_it_runs_the_alerts_of_the_kit(prometheus):
     wanted = [rule["alert"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
     rules = [rule for group in prometheus("rules")["groups"] for rule in group["rules"]]
-    assert sorted(rule["name"] for rule in rules) == sorted(wanted)
+    assert sorted(rule["name"] for rule in rules if rule["type"] == "alerting") == sorted(wanted)
     assert {rule["name"]: rule["lastError"] for rule in rules if rule["health"] == "err"} == {}
+
+
+def test_it_knows_what_the_inventory_has(prometheus, monitor):
+    """The alerts' own view of it: each task queue, and the number of targets of each job."""
+    queues = {series["metric"]["queue"] for series in prometheus("query", query="warren_task_queue")["result"]}
+    assert queues == set(monitor.expect("prometheus_task_queues"))
+    targets = {
+        s["metric"]["job"]: int(s["value"][1]) for s in prometheus("query", query="warren_job_targets")["result"]
+    }
+    assert targets == {job["name"]: len(job["targets"]) for job in monitor.expect("prometheus_jobs")}
+
+
+@pytest.mark.parametrize("alert", ["MetricsMissing", "TargetsMissing", "QueueWithoutConsumers"])
+def test_nothing_that_must_be_there_is_missing(prometheus, alert):
+    """Before the alert's time is over."""
+    rules = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+    (expr,) = [rule["expr"] for rule in rules if rule["alert"] == alert]
+    assert prometheus("query", query=expr)["result"] == []
 
 
 @pytest.mark.parametrize("file", [RULES, DASHBOARD], ids=lambda file: file.name)

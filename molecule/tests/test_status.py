@@ -28,17 +28,23 @@ def test_a_healthy_cluster_has_no_problem(playbook, brokers, workers):
     assert set(lines("Brokers")) == {broker.name for broker in brokers}
     programs = {f"{p['name']}@{worker.name}" for worker in workers for p in worker.expect("celery_worker_programs")}
     assert set(lines("Workers")) == programs
+    # Numbers for programs, and texts for people.
+    sizes = [line["memory_bytes"] for line in [*lines("Brokers").values(), *lines("Workers").values()]]
+    assert all(isinstance(number, int) and number > 1024**2 for number in sizes)
+    assert all(line["uptime_seconds"] > 0 for line in lines("Workers").values())
 
 
 def test_a_healthy_cluster_has_nothing_wrong(playbook):
     output, recap = playbook("playbooks/verify.yml")
-    assert re.search(r"\d+ ok, 0 wrong", output)
+    assert re.search(r"\d+ ok, 0 wrong, 0 not known", output)
     assert not any(counts["changed"] for counts in recap.values())
 
 
 def test_a_limit_is_refused(playbook, workers):
     output, _ = playbook("playbooks/status.yml", "--limit", workers[0].name, expect_success=False)
-    assert "type the command without `--limit`" in output
+    said = " ".join(output.split())
+    assert "type the command without `--limit`" in said
+    assert f"playbooks/health.yml --limit {workers[0].name}`" in said
 
 
 @pytest.mark.cluster
@@ -60,10 +66,12 @@ def test_what_is_down_is_a_line_and_the_rest_is_shown(playbook, brokers, balance
     stopped.run("systemctl stop rabbitmq-server")
     scheduler.run("supervisorctl stop beat")
     try:
-        playbook("playbooks/status.yml", "-i", str(inventory))
+        output, _ = playbook("playbooks/status.yml", "-i", str(inventory))
     finally:
         stopped.run("systemctl start rabbitmq-server", seconds=120)
         scheduler.run("supervisorctl start beat")
+    # The command that looks closer is for this cluster.
+    assert f" -i {inventory} playbooks/verify.yml` looks closer" in output
     brokers_now, workers_now = lines("Brokers"), lines("Workers")
     assert brokers_now[stopped.name]["problems"] == ["does not run; there, type `systemctl status rabbitmq-server`"]
     assert brokers_now[brokers[0].name]["problems"] == [f"does not see rabbit@{stopped.name} running"]

@@ -2,24 +2,54 @@
 
 Usage: doctor.py FILE < FACTS.json
 
-Writes the findings to FILE as JSON, prints them with colours, and exits with 3 when something is wrong. FACTS.json is
-what status_screen.py takes, and
+Writes the findings to FILE as JSON, prints them with colours, and exits with 3 unless all is known and well. FACTS.json
+is what status_screen.py takes, and
 
     asked -- for each host when it was asked and when it had answered, seconds since the epoch, a pair
     vhost -- the virtual host
-    expected -- what the inventory says: `policies` and `users` as the role rabbitmq takes them, `page_user` (whom
-        management.yml makes), `longest_task_seconds`, `prefetch_multiplier`, `child_memory_kib` (0 is no limit), and
-        `arguments`, which every worker program must have
+    commands -- `heal` and `page_off`, too
+    expected -- has more: `policies` and `users` as the role rabbitmq takes them, `page_user` (whom management.yml
+        makes), `longest_task_seconds`, `prefetch_multiplier`, `child_memory_kib` (0 is no limit), and `arguments`,
+        which every worker program must have
+
+FILE is a dict: `environment`, `time` (UTC, as of ISO 8601), `passed`, and `checks`, where each one always is:
+
+    name -- of the check
+    verdict -- `ok`, `wrong`, or `unknown`: nothing wrong was found, but something could not be looked at
+    measured -- how it is, a text for people; the numbers behind most of them are in status.json
+    wrong, unknown -- sentences: what is wrong, and what is not known and why
+    repair -- what to type where something is wrong
 """
 
 import json
 import re
+import shlex
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from status_screen import BOLD, GREEN, RED, NoAnswerError, output, paint, read_brokers, sections, size
+from status_screen import (
+    BOLD,
+    GREEN,
+    RED,
+    YELLOW,
+    NoAnswerError,
+    harmless,
+    output,
+    paint,
+    read_brokers,
+    read_flower,
+    read_json,
+    read_programs,
+    read_redis,
+    sections,
+    shown,
+    size,
+    why_it_does_not_answer,
+    worker_programs,
+)
 
 # From here on somebody should act while there is still room.
 NEARLY_FULL = 0.8
@@ -32,59 +62,148 @@ CHILD_MEMORY_SLACK = 1.25
 # Schedules, locks and the drills compare the hosts' clocks.
 CLOCK_SECONDS = 1.0
 REPLY_QUEUE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-DEPLOY = "ansible-playbook playbooks/site.yml --tags"
+# A client chose it, so whoever types it looks at it first.
+NAMED = "with the name above in single quotes instead of"
 
 
 @dataclass
 class Finding:
-    """What a check has found: a short measured value, what is wrong, sentences, and the command that repairs it."""
+    """What a check has found: a short measured value, sentences of what is wrong and of what is not known, and what to
+    type where something is wrong. Names that a client chose are in the sentences only, and in no command."""
 
     name: str
     measured: str
     wrong: list
+    unknown: list
     repair: str
+
+    @property
+    def verdict(self):
+        """`wrong`, `unknown` or `ok`."""
+        return "wrong" if self.wrong else "unknown" if self.unknown else "ok"
+
+
+@dataclass
+class Answers:
+    """What is known of one kind of part, by name, and for each part that has not told it a sentence why not."""
+
+    known: dict = field(default_factory=dict)
+    unknown: list = field(default_factory=list)
+
+    def ask(self, name, read: Callable, *arguments):
+        """Note what `read` returns of a part, or why it does not."""
+        try:
+            self.known[name] = read(*arguments)
+        except NoAnswerError as error:
+            self.unknown.append(f"{name}: {error}")
 
 
 class Cluster:
-    """The facts, sorted by what they are about; what gave no answer is left out."""
+    """The facts, sorted by what they are about. The attributes that are Answers are what a check may need."""
 
     def __init__(self, facts):
         self.facts = facts
-        self.expected = facts["expected"]
-        self.vhost = facts["vhost"]
-        self.lines = [line for section in sections(facts) for line in section.rows]
-        brokers = read_brokers(facts)
-        self.brokers = {host: said for host, said in brokers.items() if not isinstance(said, NoAnswerError)}
-        self.queues = {queue["name"]: queue for said in self.brokers.values() for queue in said["leads"]}
-        self.hosts = self._answers("host")
-        self.programs = {
-            f"{name}@{host}": program
-            for host, programs in self._answers("celery_worker").items()
-            for name, program in programs.items()
-        }
-        self.releases = self._answers("celery_app", lambda said: said.strip().removeprefix("releases/"))
+        self.vhost = shlex.quote(facts["vhost"])
+        self.rows = [row for section in sections(facts) for row in section.rows]
+        self.brokers = Answers()
+        for host, said in read_brokers(facts).items():
+            if isinstance(said, NoAnswerError):
+                self.brokers.unknown.append(f"{host}: {said}")
+            else:
+                self.brokers.known[host] = said
+        # They share what this needs, so one that answers is enough.
+        self.any_broker = Answers(self.brokers.known, [] if self.brokers.known else self.brokers.unknown)
+        self.queues = {queue["name"]: queue for said in self.brokers.known.values() for queue in said["leads"]}
+        self.hosts = self._of_hosts("host", facts["answers"], "`systemctl status ssh`")
+        self.projects = self._of_hosts("celery_app", facts["groups"].get("celery", []), "`supervisorctl status`")
+        self._read_programs()
+        self._read_locks()
+        self.flower = Answers()
+        for host in facts["groups"].get("monitoring", []):
+            self.flower.ask(host, read_flower, facts, host)
+        unasked = [] if facts["expected"] else ["what the inventory wants: no host was asked"]
+        self.inventory = Answers(facts["expected"] or {}, unasked)
 
-    def _answers(self, role, read=json.loads):
-        found = {}
-        for host, answers in self.facts["answers"].items():
-            try:
-                if "skipped" not in answers.get(role, {}):
-                    found[host] = read(output(answers.get(role, {}), ""))
-            except NoAnswerError:
-                # The check that every part answers tells it.
-                continue
-        return found
+    def _of_hosts(self, role, hosts, look):
+        answers = Answers()
+        for host in hosts:
+            answers.ask(host, _said, self.facts["answers"][host].get(role, {}), look)
+        return answers
+
+    def _read_programs(self):
+        """The worker programs: all, those that run, and those that answer through the broker."""
+        self.programs, self.running, self.answering = Answers(), Answers(), Answers()
+        hosts = Answers()
+        for host in self.facts["programs"]:
+            hosts.ask(host, read_programs, self.facts, host)
+        for answers in (self.programs, self.running, self.answering):
+            answers.unknown += hosts.unknown
+        for host, programs in hosts.known.items():
+            for name, program in programs.items():
+                reason = f"{name}@{host}: {why_it_does_not_answer(name, program)}"
+                runs = program is not None and program["state"] == "RUNNING"
+                for answers, known in (
+                    (self.programs, program is not None and program["state"] is not None),
+                    (self.running, runs),
+                    (self.answering, runs and program["answering"]),
+                ):
+                    if known:
+                        answers.known[f"{name}@{host}"] = program
+                    else:
+                        answers.unknown.append(reason)
+
+    def _read_locks(self):
+        """The Redis of the locks, as HOST:PORT."""
+        self.locks = Answers()
+        for host in self.facts["groups"].get("redis", [])[:1]:
+            answer = self.facts["answers"][host].get("redis", {})
+            found = [result for result in answer.get("results", []) if result["item"]["name"] == "locks"]
+            where = f"{host}:{found[0]['item']['port']}" if found else host
+            self.locks.ask(where, read_redis, (found or [answer])[0], "locks")
 
 
+def _said(answer, look):
+    return read_json(output(answer, look), look)
+
+
+# What a check may need, and what it says in a cluster that by its inventory has nothing of the kind.
+KINDS = {
+    "brokers": "no broker in this cluster",
+    "any_broker": "no broker in this cluster",
+    "hosts": "no host in this cluster",
+    "projects": "no Celery project in this cluster",
+    "programs": "no worker program in this cluster",
+    "running": "no worker program in this cluster",
+    "answering": "no worker program in this cluster",
+    "locks": "no Redis in this cluster",
+    "flower": "no Flower in this cluster",
+    "inventory": "nothing in the inventory",
+}
 CHECKS = []
 
 
-def check(name):
-    """Register a function that takes a Cluster and returns the fields of a Finding after its name, or None for a
-    cluster that has nothing of the kind."""
+def check(name, *needs):
+    """Register a function that takes a Cluster and returns a measured value, what is wrong, and what repairs it.
+
+    `needs` are keys of KINDS: whatever the cluster has of these and has not told is not known to the check. The
+    function is called when something of each is known. It may return a fourth value, more sentences of what is not
+    known.
+    """
 
     def register(function):
-        CHECKS.append((name, function))
+        def examine_one(cluster):
+            answers = [getattr(cluster, need) for need in needs]
+            unknown = [reason for answer in answers for reason in answer.unknown]
+            if all(answer.known for answer in answers):
+                measured, wrong, repair, *more = function(cluster)
+                unknown += [reason for reasons in more for reason in reasons]
+            else:
+                absent = [KINDS[need] for need, answer in zip(needs, answers, strict=True) if not answer.known]
+                measured, wrong, repair = "nothing is known" if unknown else absent[0], [], "nothing to repair"
+            lists = [[harmless(sentence) for sentence in sentences] for sentences in (wrong, unknown)]
+            return Finding(name, harmless(measured), *lists, harmless(repair))
+
+        CHECKS.append((name, examine_one))
         return function
 
     return register
@@ -96,99 +215,118 @@ def worst(shares):
     return f"{shares[name]:.0%} on {name}"
 
 
+def deploy(cluster, tag):
+    """Return the command that deploys what has a tag."""
+    return f"`{cluster.facts['commands']['deploy']} {tag}`"
+
+
+def on_its_host(program, command):
+    """Return a command for a worker program such as `default@w1`, with the host to type it on."""
+    name, _, host = program.partition("@")
+    return f"`{command} {shlex.quote(name)}` on {host}"
+
+
 @check("every part answers")
 def every_part_answers(cluster):
-    silent = [f"{name}: {wrong[0]}" for name, cells, wrong in cluster.lines if not cells and wrong]
-    return f"{len(cluster.lines)} parts asked", silent, "type what the sentence says"
+    silent = [f"{name}: {wrong[0]}" for name, values, wrong in cluster.rows if not values and wrong]
+    return f"{len(cluster.rows)} parts asked", silent, "type what the sentence says"
 
 
-@check("brokers see each other")
+@check("brokers see each other", "brokers")
 def brokers_see_each_other(cluster):
-    if not cluster.brokers:
-        return None
     names = {f"rabbit@{host}" for host in cluster.facts["groups"]["rabbitmq"]}
-    apart = [
-        f"{host} does not see {', '.join(sorted(names - set(said['running']) | set(said['partitions'])))}"
-        for host, said in cluster.brokers.items()
-        if names - set(said["running"]) or said["partitions"]
-    ]
-    return f"{len(cluster.brokers)} of {len(names)}", apart, "on that broker `systemctl restart rabbitmq-server`"
+    unseen = {
+        host: sorted(names - set(said["running"]) | set(said["partitions"]))
+        for host, said in cluster.brokers.known.items()
+    }
+    apart = [f"{host} does not see {', '.join(map(shown, others))}" for host, others in unseen.items() if others]
+    measured = f"{len(cluster.brokers.known)} of {len(names)}"
+    return measured, apart, "on that broker `systemctl restart rabbitmq-server`"
 
 
-@check("no publisher is held up")
+@check("no publisher is held up", "brokers")
 def no_publisher_is_held_up(cluster):
-    if not cluster.brokers:
-        return None
-    alarms = [f"{host}: {', '.join(said['alarms'])}" for host, said in cluster.brokers.items() if said["alarms"]]
-    waiting = sum(said["waiting_connections"] for said in cluster.brokers.values())
+    brokers = cluster.brokers.known
+    alarms = [f"{host}: {', '.join(map(shown, said['alarms']))}" for host, said in brokers.items() if said["alarms"]]
+    waiting = sum(said["waiting_connections"] for said in brokers.values())
     # Where a limit was changed by hand, the configuration's own; where there is a backlog, more workers.
-    return f"{waiting} connections wait", alarms, "`ansible-playbook playbooks/drills/heal.yml`, or start more workers"
+    return f"{waiting} connections wait", alarms, f"`{cluster.facts['commands']['heal']}`, or start more workers"
 
 
-@check("memory is below the watermark")
+@check("memory is below the watermark", "brokers")
 def memory_is_below_the_watermark(cluster):
-    shares = {host: said["memory_bytes"] / said["memory_limit_bytes"] for host, said in cluster.brokers.items()}
+    # A limit of 0 is one that holds up every publisher.
+    shares = {
+        host: said["memory_bytes"] / max(said["memory_limit_bytes"], 1) for host, said in cluster.brokers.known.items()
+    }
     return _nearly_full(shares, "start more workers, or raise rabbitmq_memory_high_watermark")
 
 
-@check("file handles of the brokers")
+@check("file handles of the brokers", "brokers")
 def file_handles(cluster):
-    shares = {host: said["file_handles"] / said["file_handles_limit"] for host, said in cluster.brokers.items()}
-    return _nearly_full(
-        shares, f"raise host_open_files_limit, `{DEPLOY} host`, and there `systemctl restart rabbitmq-server`"
-    )
+    # RabbitMQ says no number where there is no limit.
+    limited = {host: said for host, said in cluster.brokers.known.items() if said["file_handles_limit"]}
+    shares = {host: said["file_handles"] / said["file_handles_limit"] for host, said in limited.items()}
+    repair = f"raise host_open_files_limit, {deploy(cluster, 'host')}, and there `systemctl restart rabbitmq-server`"
+    return _nearly_full(shares, repair, "no limit")
 
 
-@check("disk space for the brokers")
+@check("disk space for the brokers", "brokers")
 def disk_space_for_the_brokers(cluster):
-    left = {host: said["disk_free_bytes"] for host, said in cluster.brokers.items() if said["disk_free_bytes"]}
-    if not left:
-        return None
+    brokers = cluster.brokers.known
+    left = {host: said["disk_free_bytes"] for host, said in brokers.items() if said["disk_free_bytes"] is not None}
+    unmeasured = [f"{host}: RabbitMQ cannot measure its disk; there, type `df`" for host in brokers if host not in left]
     short = [
-        f"{host} has {size(free)} left and stops publishers at {size(cluster.brokers[host]['disk_limit_bytes'])}"
+        f"{host} has {size(free)} left and stops publishers at {size(brokers[host]['disk_limit_bytes'])}"
         for host, free in left.items()
-        if free < 2 * cluster.brokers[host]["disk_limit_bytes"]
+        if free < 2 * brokers[host]["disk_limit_bytes"]
     ]
-    return (
-        f"{size(min(left.values()))} left",
-        short,
-        "on that broker `journalctl --vacuum-size=100M` and `du -x / | sort -n`",
-    )
+    measured = f"{size(min(left.values()))} left" if left else "nothing is known"
+    return measured, short, "on that broker `journalctl --vacuum-size=100M` and `du -x / | sort -n`", unmeasured
 
 
-def _nearly_full(shares, repair):
-    if not shares:
-        return None
-    return worst(shares), [f"{name} uses {share:.0%}" for name, share in shares.items() if share > NEARLY_FULL], repair
+def _nearly_full(shares, repair, without=""):
+    """Return the fields of a finding; `without` is measured where no part has a limit."""
+    wrong = [f"{name} uses {share:.0%}" for name, share in shares.items() if share > NEARLY_FULL]
+    return worst(shares) if shares else without, wrong, repair
 
 
-@check("queues are consumed")
+@check("queues are consumed", "brokers")
 def queues_are_consumed(cluster):
-    task_queues = [name for name in cluster.facts["task_queues"] if name in cluster.queues]
-    unread = [name for name in task_queues if cluster.queues[name]["consumers"] == 0]
+    wanted = cluster.facts["task_queues"]
+    found = [name for name in wanted if name in cluster.queues]
+    unread = [name for name in found if cluster.queues[name]["consumers"] == 0]
+    # A broker that does not answer may have it.
+    missing = [name for name in wanted if name not in found and not cluster.brokers.unknown]
+    wrong = [f"nobody consumes {shown(name)}" for name in unread]
+    wrong += [f"no broker has {shown(name)}, and its workers would make it" for name in missing]
+    # A program that runs already would not take up a queue that has gone.
+    command, queue = ("supervisorctl start", unread[0]) if unread else ("supervisorctl restart", "".join(missing[:1]))
     takers = [
-        f"`supervisorctl start {program['name']}` on {host}"
+        on_its_host(f"{program['name']}@{host}", command)
         for host, programs in cluster.facts["programs"].items()
         for program in programs
-        if unread and unread[0] in program["queues"]
+        if queue in program["queues"]
     ]
-    wrong = [f"nobody consumes {name}" for name in unread]
-    return f"{len(task_queues)} task queues", wrong, " and ".join(takers) or "start the program that should"
+    repair = " and ".join(takers) or "start the program that should"
+    return f"{len(found)} of {len(wanted)} task queues", wrong, repair
 
 
-@check("mirrors are in sync")
+@check("mirrors are in sync", "brokers")
 def mirrors_are_in_sync(cluster):
     behind = [name for name, queue in cluster.queues.items() if set(queue["mirrors"]) - set(queue["synchronised"])]
     mirrored = [name for name, queue in cluster.queues.items() if queue["mirrors"]]
-    repair = f"`rabbitmqctl sync_queue -p {cluster.vhost} {behind[0] if behind else 'QUEUE'}` on a broker"
-    return f"{len(mirrored)} mirrored queues", [f"{name} has a copy that is behind" for name in behind], repair
+    ours = [name for name in behind if name in cluster.facts["task_queues"]]
+    repair = f"`rabbitmqctl sync_queue -p {cluster.vhost} {shlex.quote(ours[0]) if ours else 'QUEUE'}` on a broker"
+    wrong = [f"{shown(name)} has a copy that is behind" for name in behind]
+    return f"{len(mirrored)} mirrored queues", wrong, repair
 
 
-@check("event queues have bounds")
+@check("event queues have bounds", "brokers")
 def event_queues_have_bounds(cluster):
     events = {name: queue for name, queue in cluster.queues.items() if name.startswith("celeryev")}
     unbounded = [
-        f"{name} has no {what}"
+        f"{shown(name)} has no {what}"
         for name, queue in events.items()
         for key, what in (
             ("ttl_milliseconds", "message-ttl"),
@@ -197,215 +335,253 @@ def event_queues_have_bounds(cluster):
         )
         if queue[key] is None
     ]
-    return f"{len(events)} event queues", unbounded, f"`{DEPLOY} rabbitmq`"
+    return f"{len(events)} event queues", unbounded, deploy(cluster, "rabbitmq")
 
 
-@check("event queues are read")
+@check("event queues are read", "brokers")
 def event_queues_are_read(cluster):
     unread = {name: queue["ready"] for name, queue in cluster.queues.items() if name.startswith("celeryev")}
     full = [name for name, count in unread.items() if count > UNREAD_EVENTS]
-    # Its reader hangs, or is gone for good.
+    # Its reader hangs, or is gone for good. RabbitMQ deletes a queue that nobody reads, if the kit's policy is there.
     if full and cluster.queues[full[0]]["consumers"] == 0:
-        repair = f"`rabbitmqctl delete_queue -p {cluster.vhost} {full[0]}` on a broker"
+        repair = f"{deploy(cluster, 'rabbitmq')}: its bounds delete it within a minute"
     else:
         repair = "`supervisorctl restart flower` where Flower runs"
-    wrong = [f"{name} holds {unread[name]} events" for name in full]
+    wrong = [f"{shown(name)} holds {unread[name]} events" for name in full]
     return f"{max(unread.values(), default=0)} unread at most", wrong, repair
 
 
-@check("results do not pile up")
+@check("results do not pile up", "brokers")
 def results_do_not_pile_up(cluster):
     results = {name: queue["ready"] for name, queue in cluster.queues.items() if REPLY_QUEUE.fullmatch(name)}
-    full = [name for name, count in results.items() if count > UNREAD_RESULTS]
-    repair = f"`rabbitmqctl delete_queue -p {cluster.vhost} {full[0] if full else 'QUEUE'}` on a broker"
-    wrong = [f"{name} holds {results[name]} results" for name in full]
-    return f"{sum(results.values())} unread", wrong, f"{repair}, and ignore_result on its tasks"
+    wrong = [f"{name} holds {count} results" for name, count in results.items() if count > UNREAD_RESULTS]
+    delete = f"on a broker `rabbitmqctl delete_queue -p {cluster.vhost} QUEUE`, {NAMED} QUEUE"
+    return f"{sum(results.values())} unread", wrong, f"{delete}; and ignore_result on its tasks"
 
 
-@check("the management plugin is off")
+@check("the management plugin is off", "brokers")
 def the_management_plugin_is_off(cluster):
-    on = [host for host, said in cluster.brokers.items() if "rabbitmq_management" in said["plugins"]]
-    repair = "`ansible-playbook playbooks/management.yml -e state=off`"
+    on = [host for host, said in cluster.brokers.known.items() if "rabbitmq_management" in said["plugins"]]
+    repair = f"`{cluster.facts['commands']['page_off']}`"
     return f"on at {len(on)} brokers", [f"{host} has it on" for host in on], repair
 
 
-@check("a task may be held for long enough")
+@check("a task may be held for long enough", "brokers", "inventory")
 def a_task_may_be_held_for_long_enough(cluster):
-    if not cluster.brokers:
-        return None
-    timeouts = {host: (said["consumer_timeout_milliseconds"] or 0) / 1000 for host, said in cluster.brokers.items()}
-    needed = 2 * cluster.expected["longest_task_seconds"]
+    timeouts = {
+        host: (said["consumer_timeout_milliseconds"] or 0) / 1000 for host, said in cluster.brokers.known.items()
+    }
+    needed = 2 * cluster.inventory.known["longest_task_seconds"]
+    # 0 is no limit.
     short = {host: seconds for host, seconds in timeouts.items() if 0 < seconds < needed}
     wrong = [
         f"{host} takes a task back after {seconds:.0f} s, and a worker may hold it for {needed} s"
         for host, seconds in short.items()
     ]
+    measured = f"{min((seconds for seconds in timeouts.values() if seconds), default=0):.0f} s"
     restart = f"`systemctl restart rabbitmq-server` on {next(iter(short), 'that broker')}"
-    return f"{min(timeouts.values()):.0f} s", wrong, f"`{DEPLOY} rabbitmq`, and where that changes nothing {restart}"
+    repair = f"{deploy(cluster, 'rabbitmq')}, and where that changes nothing {restart}"
+    return "no limit" if measured == "0 s" else measured, wrong, repair
 
 
-@check("policies are the inventory's")
+@check("policies are the inventory's", "any_broker", "inventory")
 def policies_are_the_inventorys(cluster):
     wanted = {
         policy["name"]: (policy["pattern"], policy["priority"], policy["definition"])
-        for policy in cluster.expected["policies"]
+        for policy in cluster.inventory.known["policies"]
     }
-    return _same(
+    measured, wrong, _ = _same(
         cluster, "policy", wanted, "policies", "name", lambda p: (p["pattern"], p["priority"], p["definition"])
     )
+    return measured, wrong, deploy(cluster, "rabbitmq")
 
 
-@check("users are the inventory's")
+@check("users are the inventory's", "any_broker", "inventory")
 def users_are_the_inventorys(cluster):
     keys = ("configure", "write", "read")
-    wanted = {user["name"]: tuple(user[key] for key in keys) for user in cluster.expected["users"]}
+    wanted = {user["name"]: tuple(user[key] for key in keys) for user in cluster.inventory.known["users"]}
     # The page has a user of its own as long as it is on.
-    if any("rabbitmq_management" in said["plugins"] for said in cluster.brokers.values()):
-        wanted[cluster.expected["page_user"]] = ("^$", "^$", "^$")
-    return _same(cluster, "user", wanted, "permissions", "user", lambda user: tuple(user[key] for key in keys))
+    if any("rabbitmq_management" in said["plugins"] for said in cluster.brokers.known.values()):
+        wanted[cluster.inventory.known["page_user"]] = ("^$", "^$", "^$")
+    measured, wrong, foreign = _same(
+        cluster, "user", wanted, "permissions", "user", lambda user: tuple(user[key] for key in keys)
+    )
+    delete = f"on a broker `rabbitmqctl delete_user USER`, {NAMED} USER, or add it to rabbitmq_users"
+    return measured, wrong, delete if foreign else deploy(cluster, "rabbitmq")
 
 
 def _same(cluster, what, wanted, key, name, value):
-    if not cluster.brokers:
-        return None
     # All brokers have the same.
-    found = {item[name]: value(item) for item in next(iter(cluster.brokers.values()))[key]}
+    found = {item[name]: value(item) for item in next(iter(cluster.any_broker.known.values()))[key]}
     differing = [
-        f"the {what} {name} "
+        f"the {what} {shown(name)} "
         + ("is missing" if name not in found else "differs" if name in wanted else "is not in the inventory")
         for name in sorted(wanted.keys() | found.keys())
         if wanted.get(name) != found.get(name)
     ]
-    foreign = sorted(found.keys() - wanted.keys())
-    repair = f"`{DEPLOY} rabbitmq`"
-    if what == "user" and foreign:
-        repair = f"`rabbitmqctl delete_user {foreign[0]}` on a broker, or add it to rabbitmq_users"
-    return f"{len(found)}", differing, repair
+    return f"{len(found)}", differing, found.keys() - wanted.keys()
 
 
-@check("workers send no heartbeats and no gossip")
+@check("workers send no heartbeats and no gossip", "running", "inventory")
 def workers_send_no_heartbeats(cluster):
     missing = [
         f"{name} runs without {argument}"
-        for name, program in cluster.programs.items()
-        for argument in cluster.expected["arguments"]
-        if "arguments" in program and argument not in program["arguments"]
+        for name, program in cluster.running.known.items()
+        for argument in cluster.inventory.known["arguments"]
+        if argument not in program["arguments"]
     ]
-    return f"{len(cluster.programs)} programs", missing, f"`{DEPLOY} celery_worker`"
+    return f"{len(cluster.running.known)} programs", missing, deploy(cluster, "celery_worker")
 
 
-@check("workers fetch no more than they can do")
+@check("workers fetch no more than they can do", "answering", "inventory")
 def workers_fetch_no_more_than_they_can_do(cluster):
+    # 0 is no limit, for Celery too. A pool that may grow fetches for its largest size.
+    multiplier = cluster.inventory.known["prefetch_multiplier"]
+    bound = {name: p for name, p in cluster.answering.known.items() if multiplier and not _grows(p)}
+    untold = [name for name, p in bound.items() if p.get("prefetch") is None or not p.get("concurrency")]
     fetching = {
-        name: (program["prefetch"], program["concurrency"] * cluster.expected["prefetch_multiplier"])
-        for name, program in cluster.programs.items()
-        # A pool that may grow fetches for its largest size.
-        if program.get("prefetch") and program.get("concurrency") and not _grows(program)
+        name: (program["prefetch"], program["concurrency"] * multiplier)
+        for name, program in bound.items()
+        if name not in untold
     }
     greedy = [
-        f"{name} fetches {fetched}, not {wanted}" for name, (fetched, wanted) in fetching.items() if fetched > wanted
+        f"{name} fetches {fetched or 'without a limit'}, not {wanted}"
+        for name, (fetched, wanted) in fetching.items()
+        if fetched > wanted or fetched == 0
     ]
-    return f"{sum(fetched for fetched, _ in fetching.values())} tasks at most", greedy, f"`{DEPLOY} celery_worker`"
+    measured = f"{sum(fetched for fetched, _ in fetching.values())} tasks at most" if multiplier else "no limit"
+    unknown = [f"{name}: the answer does not say how many it fetches" for name in untold]
+    return measured, greedy, deploy(cluster, "celery_worker"), unknown
 
 
 def _grows(program):
     return any(argument.startswith("--autoscale") for argument in program.get("arguments", []))
 
 
-@check("no worker is a zombie")
+@check("no worker is a zombie", "programs")
 def no_worker_is_a_zombie(cluster):
-    running = {name: program for name, program in cluster.programs.items() if program["state"] == "RUNNING"}
+    running = {name: program for name, program in cluster.programs.known.items() if program["state"] == "RUNNING"}
     silent = [name for name, program in running.items() if not program["answering"]]
-    ended = {name: program["zombies"] for name, program in running.items() if program["zombies"]}
+    ended = {name: program["zombies"] for name, program in running.items() if program.get("zombies")}
     wrong = [f"{name} runs and gives no answer" for name in silent]
     wrong += [f"{name} has {count} ended processes" for name, count in ended.items()]
     # A frozen program does not hear supervisord, which would wait for its tasks; the watchdog kills it.
-    program, _, host = next(iter([*silent, *ended]), "PROGRAM@HOST").partition("@")
-    repair = "systemctl start celery-watchdog" if silent else f"supervisorctl restart {program}"
-    return f"{len(running)} programs", wrong, f"`{repair}` on {host}"
+    first = next(iter([*silent, *ended]), "PROGRAM@HOST")
+    watchdog = f"`systemctl start celery-watchdog` on {first.partition('@')[2]}"
+    repair = watchdog if silent else on_its_host(first, "supervisorctl restart")
+    return f"{len(running)} of {len(cluster.programs.known)} programs run", wrong, repair
 
 
-@check("children stay below their memory")
+@check("children stay below their memory", "running", "inventory")
 def children_stay_below_their_memory(cluster):
-    largest = {name: program.get("largest_child_bytes", 0) for name, program in cluster.programs.items()}
-    limit = cluster.expected["child_memory_kib"] * 1024
-    if not largest or not limit:
-        return None
-    large = [name for name, used in largest.items() if used > CHILD_MEMORY_SLACK * limit]
-    program, _, host = (large or ["PROGRAM@HOST"])[0].partition("@")
+    largest = {name: program["largest_child_bytes"] for name, program in cluster.running.known.items()}
+    limit = cluster.inventory.known["child_memory_kib"] * 1024
+    large = [name for name, used in largest.items() if limit and used > CHILD_MEMORY_SLACK * limit]
     wrong = [f"a child of {name} has {size(largest[name])}, more than {size(limit)}" for name in large]
-    return (
-        f"{size(max(largest.values()))} at most",
-        wrong,
-        f"`supervisorctl restart {program}` on {host}, and look what it does",
-    )
+    repair = f"{on_its_host((large or ['PROGRAM@HOST'])[0], 'supervisorctl restart')}, and look what it does"
+    return f"{size(max(largest.values()))} at most{'' if limit else ', no limit'}", wrong, repair
 
 
-@check("all hosts have the same release")
+@check("all hosts have the same release", "projects")
 def all_hosts_have_the_same_release(cluster):
-    releases = set(cluster.releases.values())
-    differing = [f"{host} has {release}" for host, release in cluster.releases.items()] if len(releases) > 1 else []
-    return ", ".join(sorted(releases)) or "none", differing, f"`{DEPLOY} celery_app`"
+    releases = {host: said["release"] for host, said in cluster.projects.known.items()}
+    differing = [
+        f"{host} has {shown(release or 'none')}"
+        for host, release in releases.items()
+        if release is None or len(set(releases.values())) > 1
+    ]
+    measured = ", ".join(sorted(shown(release or "none") for release in set(releases.values())))
+    return measured, differing, deploy(cluster, "celery_app")
 
 
-@check("locks end")
+@check("programs run with their settings", "projects")
+def programs_run_with_their_settings(cluster):
+    projects = {host: said["programs"] for host, said in cluster.projects.known.items()}
+    running = {
+        (host, name): program
+        for host, programs in projects.items()
+        for name, program in programs.items()
+        if program["running"] is not None
+    }
+    other = [
+        f"{shown(name)} on {host} was started with other settings than its entry names"
+        for (host, name), program in running.items()
+        if program["running"] != program["wanted"]
+    ]
+    unknown = [
+        f"{program['name']}@{host}: supervisord has no entry of it; type {deploy(cluster, 'celery_worker')}"
+        for host, programs in cluster.facts["programs"].items()
+        for program in programs
+        if host in projects and program["name"] not in projects[host]
+    ]
+    return f"{len(running)} programs", other, "on that host `supervisorctl update`", unknown
+
+
+@check("Flower sees the workers", "flower")
+def flower_sees_the_workers(cluster):
+    wanted = worker_programs(cluster.facts)
+    unseen = [
+        f"{host} {'sees ' + name + ' offline' if name in workers else 'does not know ' + name}"
+        for host, workers in cluster.flower.known.items()
+        for name in wanted
+        if not workers.get(name)
+    ]
+    seen = min(sum(workers.values()) for workers in cluster.flower.known.values())
+    return f"{seen} of {len(wanted)} programs", unseen, "on that host `supervisorctl restart flower-presence`"
+
+
+@check("locks end", "locks")
 def locks_end(cluster):
-    endless = {}
-    for host in cluster.facts["groups"].get("redis", [])[:1]:
-        for result in cluster.facts["answers"][host].get("redis", {}).get("results", []):
-            # RedBeat's schedule, which does not end, is in database 0.
-            found = re.search(r"^db1:keys=(\d+),expires=(\d+)", result.get("stdout", ""), re.M)
-            if result.get("item", {}).get("name") == "locks":
-                endless[f"{host}:{result['item']['port']}"] = int(found[1]) - int(found[2]) if found else 0
-    if not endless:
-        return None
-    wrong = [f"{count} locks on {where} have no end" for where, count in endless.items() if count]
-    where, port = next(iter(endless)).split(":")
+    ((where, info),) = cluster.locks.known.items()
+    # RedBeat's schedule, which does not end, is in database 0. Redis names a database that has keys.
+    found = re.match(r"keys=(\d+),expires=(\d+)", info.get("db1", "keys=0,expires=0"))
+    count = int(found[1]) - int(found[2])
+    host, port = where.split(":")
     return (
-        f"{sum(endless.values())} without an end",
-        wrong,
-        f"`redis-cli -h {where} -p {port} -n 1 --scan` on {where}, with REDISCLI_AUTH set; then delete them",
+        f"{count} without an end",
+        [f"{count} locks on {where} have no end"] if count else [],
+        f"`redis-cli -h {host} -p {port} -n 1 --scan` on {host}, with REDISCLI_AUTH set; then delete them",
     )
 
 
-@check("room for tracked connections")
+@check("room for tracked connections", "hosts")
 def room_for_tracked_connections(cluster):
-    shares = {
-        host: said["conntrack_used"] for host, said in cluster.hosts.items() if said["conntrack_used"] is not None
-    }
-    return _nearly_full(shares, f"raise host_conntrack_max, and `{DEPLOY} host`")
+    used = {host: said["conntrack_used"] for host, said in cluster.hosts.known.items()}
+    shares = {host: share for host, share in used.items() if share is not None}
+    repair = f"raise host_conntrack_max, and {deploy(cluster, 'host')}"
+    return _nearly_full(shares, repair, "no kernel here tracks connections")
 
 
-@check("room for files")
+@check("room for files", "hosts")
 def room_for_files(cluster):
-    shares = {f"{host}:{said['inodes_used'][1]}": said["inodes_used"][0] for host, said in cluster.hosts.items()}
+    shares = {f"{host}:{said['inodes_used'][1]}": said["inodes_used"][0] for host, said in cluster.hosts.known.items()}
     return _nearly_full(shares, "`systemctl start celery-clean` and `du --inodes -x / | sort -n | tail` on that host")
 
 
-@check("kernel settings are the inventory's")
+@check("kernel settings are the inventory's", "hosts")
 def kernel_settings(cluster):
-    wrong = [f"{host}: {line}" for host, said in cluster.hosts.items() for line in said["kernel_wrong"]]
-    return f"{len(cluster.hosts)} hosts", wrong, "`sysctl --load=/etc/sysctl.d/60-warren.conf` on that host"
+    wrong = [f"{host}: {shown(line)}" for host, said in cluster.hosts.known.items() for line in said["kernel_wrong"]]
+    return f"{len(cluster.hosts.known)} hosts", wrong, "`sysctl --load=/etc/sysctl.d/60-warren.conf` on that host"
 
 
-@check("clocks agree")
+@check("clocks agree", "hosts")
 def clocks_agree(cluster):
     off = {}
-    for host, said in cluster.hosts.items():
+    for host, said in cluster.hosts.known.items():
         asked, answered = cluster.facts["asked"][host]
         # The host's time lies between the two where the clocks agree.
         off[host] = max(asked - said["time"], said["time"] - answered, 0)
-    if not off:
-        return None
     wrong = [f"{host} is {seconds:.1f} s off" for host, seconds in off.items() if seconds > CLOCK_SECONDS]
     return f"{max(off.values()):.1f} s off at most", wrong, "`systemctl restart systemd-timesyncd` on that host"
 
 
 def examine(facts):
-    """Return the Findings of all checks, but for those that have nothing to look at."""
+    """Return the Findings of all checks."""
     cluster = Cluster(facts)
-    found = [(name, function(cluster)) for name, function in CHECKS]
-    return [Finding(name, *result) for name, result in found if result]
+    return [examine_one(cluster) for _, examine_one in CHECKS]
+
+
+SHOWN = {"ok": paint("ok       ", GREEN), "wrong": paint("wrong    ", RED), "unknown": paint("not known", YELLOW)}
 
 
 def report(findings):
@@ -413,31 +589,31 @@ def report(findings):
     width = max(len(finding.name) for finding in findings)
     lines = []
     for finding in findings:
-        verdict = paint("wrong", RED) if finding.wrong else paint("ok   ", GREEN)
-        lines.append(f"{verdict}  {finding.name:<{width}}  {finding.measured}")
-        lines += [paint(f"       {sentence}", RED) for sentence in finding.wrong]
-        lines += [f"       repair: {finding.repair}"] if finding.wrong else []
-    wrong = sum(bool(finding.wrong) for finding in findings)
-    return "\n".join([*lines, paint(f"{len(findings) - wrong} ok, {wrong} wrong", BOLD)])
+        lines.append(f"{SHOWN[finding.verdict]}  {finding.name:<{width}}  {finding.measured}")
+        lines += [paint(f"           {sentence}", RED) for sentence in finding.wrong]
+        lines += [f"           repair: {finding.repair}"] if finding.wrong else []
+        lines += [paint(f"           not known, because {reason}", YELLOW) for reason in finding.unknown]
+    counts = {verdict: sum(finding.verdict == verdict for finding in findings) for verdict in SHOWN}
+    return "\n".join([*lines, paint("{ok} ok, {wrong} wrong, {unknown} not known".format(**counts), BOLD)])
 
 
 def main():
-    """Read the facts, write the JSON, print the findings; 3 when something is wrong."""
+    """Read the facts, write the JSON, print the findings; 3 unless all is known and well."""
     facts = json.load(sys.stdin)
     findings = examine(facts)
-    wrong = any(finding.wrong for finding in findings)
+    passed = all(finding.verdict == "ok" for finding in findings)
     file = Path(sys.argv[1])
     file.parent.mkdir(parents=True, exist_ok=True)
     found = {
         "environment": facts["environment"],
         "time": datetime.fromtimestamp(float(facts["time"]), UTC).isoformat(timespec="seconds"),
-        "passed": not wrong,
-        "checks": [vars(finding) for finding in findings],
+        "passed": passed,
+        "checks": [asdict(finding) | {"verdict": finding.verdict} for finding in findings],
     }
     file.write_text(json.dumps(found, indent=2) + "\n")
     print(report(findings))
     # An error of this program itself is 1.
-    return 3 if wrong else 0
+    return 0 if passed else 3
 
 
 if __name__ == "__main__":

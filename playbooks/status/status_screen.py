@@ -9,13 +9,25 @@ Writes the status to FILE as JSON, and prints it with colours. FACTS.json is wha
     task_queues -- names of the queues that must exist
     groups -- the hosts of each group of the inventory
     programs -- for each worker host its worker programs, each with a `name`
+    expected -- what the roles' inputs say: `databases`, their names, and `scraped`, for each job of Prometheus the
+        names of its targets; null where no host was asked
+    commands -- what to type for the whole cluster: `verify`, and `deploy`, which a tag completes
     answers -- for each host the registered results of the roles' tasks/status.yml, by role; empty where it has no such
         part
+
+FILE is a dict:
+
+    environment, time -- a text, and the time in UTC as of ISO 8601
+    problems -- sentences that begin with the name of a part
+    parts -- by the title of a section a list of lines. A line has `name`, `problems`, and the numbers and texts behind
+        the section's columns, the unit in the name: `memory_bytes`, `uptime_seconds`. What is not known is null; a line
+        with `name` and `problems` alone is of a part of which nothing is known
 """
 
 import json
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,16 +41,45 @@ class NoAnswerError(Exception):
 
 
 @dataclass
+class Column:
+    """A column of the screen: its heading, the names of the values that it shows, and a function that makes a text of
+    them. `unknown` stands where one of them is None; a row without such values has nothing there."""
+
+    heading: str
+    values: str
+    show: Callable = str
+    unknown: str = "unknown"
+
+    def cell(self, values):
+        """Return the text for a row's values."""
+        names = self.values.split()
+        if not values.keys() >= set(names):
+            return ""
+        found = [values[name] for name in names]
+        return self.unknown if None in found else harmless(self.show(*found))
+
+
+@dataclass
 class Section:
-    """A part of the screen. A row is a name, cells for `columns` (none where nothing is known), and problems."""
+    """A part of the screen. A row is a name, values by name (none where nothing is known), and problems."""
 
     title: str
     columns: list
     rows: list = field(default_factory=list)
 
-    def add(self, name, cells, *problems):
-        """Add a line; `problems` are sentences without the name, and empty ones are none."""
-        self.rows.append((name, [str(cell) for cell in cells], [problem for problem in problems if problem]))
+    def add(self, name, values, *problems):
+        """Add a row; `problems` are sentences without the name, and empty ones are none."""
+        self.rows.append((harmless(name), values, [harmless(problem) for problem in problems if problem]))
+
+
+def harmless(text):
+    """Return a text as one line that a terminal only shows: whatever is no printable character becomes `?`."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
+
+
+def shown(name):
+    """Return a name that a client chose, for a sentence: it cannot look like a command there, either."""
+    return harmless(name).replace("`", "'")
 
 
 def output(answer, look):
@@ -57,10 +98,22 @@ def output(answer, look):
     raise NoAnswerError(f"{reason}; there, type {look}")
 
 
+def read_json(text, look):
+    """Return the JSON value that a text begins with.
+
+    :param look: what to type where there is none.
+    :raises NoAnswerError: when there is none.
+    """
+    try:
+        return json.JSONDecoder().raw_decode(text)[0]
+    except ValueError:
+        raise NoAnswerError(f"the answer is no JSON ({first_line(text)}); there, type {look}") from None
+
+
 def first_line(text):
     """Return the first line that says something, shortened."""
     lines = [line.strip() for line in str(text or "no answer").splitlines() if line.strip(" .,:") not in ("", "Error")]
-    return (lines or ["no answer"])[0].rstrip(".,:")[:120]
+    return shown((lines or ["no answer"])[0].rstrip(".,:")[:120])
 
 
 def size(number):
@@ -82,17 +135,30 @@ def duration(seconds):
     return f"{minutes} min {seconds % 60} s" if minutes else f"{seconds} s"
 
 
+def share_of(used, limit):
+    """Return a use of memory for people; a limit of 0 is none."""
+    return f"{size(used)} of {size(limit)}" if limit else f"{size(used)}, no limit"
+
+
+def supervisords_seconds(uptime):
+    """Return the seconds of an uptime as supervisord writes it, `1 day, 0:03:51`; None for None."""
+    if uptime is None:
+        return None
+    days, hours, minutes, seconds = re.fullmatch(r"(?:(\d+) days?, )?(\d+):(\d+):(\d+)", uptime).groups(default="0")
+    return ((int(days) * 24 + int(hours)) * 60 + int(minutes)) * 60 + int(seconds)
+
+
 def read_brokers(facts):
     """Return what each broker said of itself: {host: dict or NoAnswerError}."""
     found = {}
+    look = "`systemctl status rabbitmq-server`"
     for host in facts["groups"].get("rabbitmq", []):
         try:
             answer = facts["answers"][host].get("rabbitmq", {})
             if "unable to perform" in answer.get("stderr", ""):
-                raise NoAnswerError("does not run; there, type `systemctl status rabbitmq-server`")
-            said = output(answer, "`systemctl status rabbitmq-server`")
+                raise NoAnswerError(f"does not run; there, type {look}")
             # `eval` prints the value of the expression after what it has printed itself.
-            found[host] = json.JSONDecoder().raw_decode(said)[0]
+            found[host] = read_json(output(answer, look), look)
             if found[host]["state"] != "running":
                 raise NoAnswerError(f"is {found[host]['state']}; there, type `journalctl -u rabbitmq-watchdog`")
         except NoAnswerError as error:
@@ -101,73 +167,101 @@ def read_brokers(facts):
 
 
 def brokers_section(brokers):
-    """Return the brokers' lines."""
-    section = Section("Brokers", ["version", "up for", "memory", "disk free", "connections", "leads", "alarms"])
+    """Return the brokers' rows."""
+    section = Section(
+        "Brokers",
+        [
+            Column("version", "version"),
+            Column("up for", "uptime_seconds", duration),
+            Column("memory", "memory_bytes memory_limit_bytes", share_of),
+            Column("disk free", "disk_free_bytes", size),
+            Column("connections", "connections"),
+            Column("leads", "leads"),
+            Column("alarms", "alarms", len),
+        ],
+    )
     names = {f"rabbit@{host}" for host in brokers}
+    same = ("version", "uptime_seconds", "memory_bytes", "memory_limit_bytes", "disk_free_bytes", "connections")
     for host, said in brokers.items():
         if isinstance(said, NoAnswerError):
-            section.add(host, [], str(said))
+            section.add(host, {}, str(said))
             continue
         missing = sorted(names - set(said["running"]))
         section.add(
             host,
-            [
-                said["version"],
-                duration(said["uptime_seconds"]),
-                f"{size(said['memory_bytes'])} of {size(said['memory_limit_bytes'])}",
-                "unknown" if said["disk_free_bytes"] is None else size(said["disk_free_bytes"]),
-                said["connections"],
-                len(said["leads"]),
-                len(said["alarms"]),
-            ],
-            said["alarms"] and f"blocks publishers: {', '.join(said['alarms'])}",
-            said["partitions"] and f"runs apart from {', '.join(said['partitions'])}",
+            {key: said[key] for key in same} | {"leads": len(said["leads"]), "alarms": said["alarms"]},
+            said["alarms"] and f"blocks publishers: {', '.join(map(shown, said['alarms']))}",
+            said["partitions"] and f"runs apart from {', '.join(map(shown, said['partitions']))}",
             missing and f"does not see {', '.join(missing)} running",
         )
     return section
 
 
 def queues_section(brokers, task_queues, now):
-    """Return the lines of the task queues, and one for all others."""
+    """Return the rows of the task queues, and one for all others."""
     section = Section(
-        "Queues", ["type", "leader", "mirrors", "ready", "unacked", "consumers", "in/s", "out/s", "oldest"]
+        "Queues",
+        [
+            Column("type", "type"),
+            Column("leader", "leader"),
+            Column("mirrors", "mirrors behind", _mirrors),
+            Column("ready", "ready"),
+            Column("unacked", "unacknowledged"),
+            Column("consumers", "consumers"),
+            Column("in/s", "in_per_second", "{:.1f}".format),
+            Column("out/s", "out_per_second", "{:.1f}".format),
+            # Only of messages that carry a time.
+            Column("oldest", "oldest_message_age_seconds", lambda seconds: f"{duration(seconds)} ago", unknown="-"),
+        ],
     )
     answering = {host: said for host, said in brokers.items() if not isinstance(said, NoAnswerError)}
+    silent = [host for host in brokers if host not in answering]
     queues = {queue["name"]: queue | {"leader": host} for host, said in answering.items() for queue in said["leads"]}
     for name in task_queues:
         if name not in queues:
-            where = "on the brokers that answer" if len(answering) < len(brokers) else "on any broker"
-            section.add(name, [], f"has no leader {where}")
+            where = f"on the brokers that answer; {' and '.join(silent)} may have it" if silent else "on any broker"
+            section.add(name, {}, f"has no leader {where}")
             continue
         queue = queues.pop(name)
-        mirrors = [mirror if mirror in queue["synchronised"] else f"{mirror}?" for mirror in sorted(queue["mirrors"])]
         behind = sorted(set(queue["mirrors"]) - set(queue["synchronised"]))
         oldest = queue["oldest_message_time"]
+        same = ("type", "leader", "ready", "unacknowledged", "consumers", "in_per_second", "out_per_second")
         section.add(
             name,
-            [
-                queue["type"],
-                queue["leader"],
-                " ".join(mirrors) or "none",
-                queue["ready"],
-                queue["unacknowledged"],
-                queue["consumers"],
-                f"{queue['in_per_second'] or 0:.1f}",
-                f"{queue['out_per_second'] or 0:.1f}",
-                "-" if oldest is None else f"{duration(int(now - oldest))} ago",
-            ],
+            {key: queue[key] for key in same}
+            | {"mirrors": sorted(queue["mirrors"]), "behind": behind}
+            | {"oldest_message_age_seconds": None if oldest is None else int(now - oldest)},
             queue["consumers"] == 0 and "nobody consumes it",
-            behind and f"its copy on {', '.join(behind)} is not in sync yet",
+            behind and f"its copy on {', '.join(map(shown, behind))} is not in sync yet",
         )
-    messages = sum(queue["ready"] + queue["unacknowledged"] for queue in queues.values())
-    section.add(f"others: {len(queues)}", ["", "", "", messages])
+    others = list(queues.values())
+    section.add(
+        f"others: {len(others)}",
+        {key: sum(queue[key] for queue in others) for key in ("ready", "unacknowledged")} | {"queues": len(others)},
+        silent and f"those that {' and '.join(silent)} may have are not counted",
+    )
     return section
 
 
+def _mirrors(mirrors, behind):
+    return " ".join(f"{mirror}?" if mirror in behind else mirror for mirror in mirrors) or "none"
+
+
 def balancers_section(facts):
-    """Return a line for each server of each HAProxy."""
-    section = Section("HAProxy", ["server", "state", "for", "sessions", "bytes in", "bytes out", "address"])
-    holders = []
+    """Return a row for each server of each HAProxy."""
+    section = Section(
+        "HAProxy",
+        [
+            Column("server", "server"),
+            Column("state", "state"),
+            Column("for", "state_seconds", duration),
+            Column("sessions", "sessions"),
+            Column("bytes in", "bytes_in", size),
+            Column("bytes out", "bytes_out", size),
+            Column("address", "address"),
+        ],
+    )
+    holders, silent = [], []
     for host in facts["groups"].get("haproxy", []):
         answers = facts["answers"][host]
         address, problem = "", ""
@@ -180,180 +274,320 @@ def balancers_section(facts):
                 address = facts["shared_address"] if rest else ""
                 problem = active != "active" and "keepalived does not run; there, type `systemctl status keepalived`"
             except NoAnswerError as error:
-                problem = str(error)
+                problem = f"keepalived: {error}"
+                silent.append(host)
             holders += [host] if address else []
         page = answers.get("haproxy", {})
         if "servers" not in page:
             reason = first_line(page.get("msg") or "the host was not asked")
-            section.add(host, [], f"{reason}; there, type `systemctl status haproxy`", problem)
+            section.add(host, {}, f"{reason}; there, type `systemctl status haproxy`", problem)
             continue
+        unknown = [broker for broker in facts["groups"]["rabbitmq"] if broker not in _names(page["servers"])]
+        if unknown:
+            repair = f"type `{facts['commands']['deploy']} haproxy`"
+            section.add(host, {}, f"knows no server {' and '.join(unknown)}; {repair}", problem)
+            problem = ""
         for server in page["servers"]:
             section.add(
                 host,
-                [
-                    f"{server['backend']}/{server['name']}",
-                    server["status"],
-                    duration(server["since_seconds"]),
-                    server["sessions"],
-                    size(server["bytes_in"]),
-                    size(server["bytes_out"]),
-                    address,
-                ],
+                {
+                    "server": f"{server['backend']}/{server['name']}",
+                    "state": server["status"],
+                    "state_seconds": server["since_seconds"],
+                    "sessions": server["sessions"],
+                    "bytes_in": server["bytes_in"],
+                    "bytes_out": server["bytes_out"],
+                    "address": address,
+                },
                 not server["status"].startswith("UP")
-                and f"finds {server['name']} {server['status']} ({server['check'] or 'not checked'})",
+                and f"finds {shown(server['name'])} {server['status']} ({shown(server['check'] or 'not checked')})",
                 problem,
             )
             # Said once for the host.
             problem = ""
     if facts["shared_address"] and len(holders) != 1:
-        section.add(facts["shared_address"], [], f"is held by {' and '.join(holders) or 'no host'}")
+        known = f"no host that answers; {' and '.join(silent)} may have it" if silent else "no host"
+        section.add(facts["shared_address"], {}, f"is held by {' and '.join(holders) or known}")
     return section
+
+
+def _names(items):
+    return [item["name"] for item in items]
 
 
 def workers_section(facts):
-    """Return a line for each worker program."""
-    section = Section("Workers", ["pool", "size", "active", "reserved", "done", "memory", "up for", "exits"])
+    """Return a row for each worker program."""
+    section = Section(
+        "Workers",
+        [
+            Column("pool", "pool"),
+            Column("size", "pool_size"),
+            Column("active", "active"),
+            Column("reserved", "reserved"),
+            Column("done", "done"),
+            Column("memory", "memory_bytes", size),
+            Column("up for", "uptime_seconds", duration),
+            Column("exits", "exits"),
+        ],
+    )
     for host, programs in facts["programs"].items():
         try:
-            said = json.loads(output(facts["answers"][host].get("celery_worker", {}), "`supervisorctl status`"))
+            said = read_programs(facts, host)
         except NoAnswerError as error:
-            section.add(f"*@{host}", [], str(error))
+            section.add(f"*@{host}", {}, str(error))
             continue
-        if all(program["state"] is None for program in said.values()):
-            section.add(f"*@{host}", [], "supervisord does not answer; there, type `systemctl status supervisor`")
-            continue
-        for name in [program["name"] for program in programs]:
+        for name in _names(programs):
             program = said[name]
-            see = f"there, type `supervisorctl status {name}` and `tail /var/log/celery/{name}.log`"
-            reason = program["error"] or "gives no answer through the broker"
-            problem = "" if program["answering"] else f"{reason}; {see}"
-            if program["state"] != "RUNNING":
-                problem = f"is {program['state'] or 'unknown to supervisord'}; {see}"
-            answers = [program.get(key, "-") for key in ("pool", "concurrency", "active", "reserved", "done")]
-            memory = size(program["memory_bytes"]) if "memory_bytes" in program else "-"
-            section.add(f"{name}@{host}", [*answers, memory, program["uptime"] or "-", program["exits"]], problem)
+            if program is None:
+                section.add(f"{name}@{host}", {}, why_it_does_not_answer(name, program))
+                continue
+            same = ("pool", "active", "reserved", "done", "memory_bytes", "exits")
+            section.add(
+                f"{name}@{host}",
+                {key: program.get(key) for key in same}
+                | {"pool_size": program.get("concurrency"), "uptime_seconds": supervisords_seconds(program["uptime"])},
+                why_it_does_not_answer(name, program),
+            )
     return section
 
 
+def read_programs(facts, host):
+    """Return what a worker host says of each of its programs, by name; None for one that it has not heard of.
+
+    :raises NoAnswerError: when it says nothing of any.
+    """
+    look = "`supervisorctl status`"
+    said = read_json(output(facts["answers"][host].get("celery_worker", {}), look), look)
+    if said and all(program["state"] is None for program in said.values()):
+        raise NoAnswerError("supervisord does not answer; there, type `systemctl status supervisor`")
+    return {name: said.get(name) for name in _names(facts["programs"][host])}
+
+
+def why_it_does_not_answer(name, program):
+    """Return a sentence of a worker program that gives no answer, and what to type; empty where it does.
+
+    :param program: what its host says of it, None for nothing.
+    """
+    see = f"there, type `supervisorctl status {name}` and `tail /var/log/celery/{name}.log`"
+    if program is None:
+        return f"the host says nothing of it; {see}"
+    if program["state"] != "RUNNING":
+        return f"is {program['state'] or 'unknown to supervisord'}; {see}"
+    return "" if program["answering"] else f"{shown(program['error'] or 'gives no answer through the broker')}; {see}"
+
+
 def scheduler_section(facts):
-    """Return a line for each host of the scheduler."""
-    section = Section("Scheduler", ["", "last task sent"])
-    active = []
+    """Return a row for each host of the scheduler."""
+    section = Section(
+        "Scheduler", [Column("", "state"), Column("last task sent", "last_task_sent_at last_task", _sent, unknown="-")]
+    )
+    active, silent = [], []
     hosts = facts["groups"].get("celery_beat", [])
     for host in hosts:
         look = "`supervisorctl status beat` and `tail /var/log/celery/beat.log`"
         try:
             said = output(facts["answers"][host].get("celery_beat", {}), look)
+            state = re.search(r"^beat +([A-Z]+)", said, re.M)
+            if not state:
+                raise NoAnswerError(
+                    f"supervisord does not say whether it runs ({first_line(said)}); there, type {look}"
+                )
         except NoAnswerError as error:
-            section.add(host, [], str(error))
+            section.add(host, {}, str(error))
+            silent.append(host)
             continue
-        running = re.search(r"^beat +RUNNING", said, re.M)
+        runs = state[1] == "RUNNING"
         since_start = said.rpartition("beat: Starting")[2]
-        acts = running and (facts["scheduler"] != "redbeat" or "Acquired lock" in since_start)
+        acts = runs and (facts["scheduler"] != "redbeat" or "Acquired lock" in since_start)
         active += [host] if acts else []
-        sent = re.findall(r"^\[([^,]+),.*Sending due task (\S+)", said, re.M)
+        at, task = ([None, None], *re.findall(r"^\[([^,]+),.*Sending due task (\S+)", said, re.M))[-1]
         section.add(
             host,
-            ["active" if acts else "standby" if running else "", " ".join(sent[-1]) if sent else "-"],
-            not running and f"does not run; there, type {look}",
+            {
+                "state": "active" if acts else "standby" if runs else "stopped",
+                "last_task_sent_at": at,
+                "last_task": task,
+            },
+            not runs and f"does not run; there, type {look}",
         )
     if hosts and not active:
-        section.add("schedule", [], "no scheduler is active, so nothing is sent")
+        section.add(
+            "schedule",
+            {},
+            f"no scheduler that answers is active; {' and '.join(silent)} may be"
+            if silent
+            else "no scheduler is active, so nothing is sent",
+        )
     return section
 
 
+def _sent(at, task):
+    return f"{at} {task}"
+
+
 def redis_section(facts):
-    """Return a line for each Redis instance."""
-    section = Section("Redis", ["version", "memory", "keys", "clients", "up for"])
+    """Return a row for each Redis instance."""
+    section = Section(
+        "Redis",
+        [
+            Column("version", "version"),
+            Column("memory", "memory_bytes memory_limit_bytes", share_of),
+            Column("keys", "keys"),
+            Column("clients", "clients"),
+            Column("up for", "uptime_seconds", duration),
+        ],
+    )
     for host in facts["groups"].get("redis", [])[:1]:
         results = facts["answers"][host].get("redis", {})
         for result in results.get("results") or [results]:
             name = result.get("item", {}).get("name", "*")
             try:
-                said = output(result, f"`systemctl status redis-server@{name}`")
+                info = read_redis(result, name)
             except NoAnswerError as error:
-                section.add(f"{name}@{host}", [], str(error))
+                section.add(f"{name}@{host}", {}, str(error))
                 continue
-            info = dict(line.split(":", 1) for line in said.splitlines() if ":" in line)
-            used, limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
-            keys = sum(map(int, re.findall(r"^db\d+:keys=(\d+)", said, re.M)))
-            cells = [info.get("redis_version"), f"{size(used)} of {size(limit)}", keys, info.get("connected_clients")]
+            numbers = {
+                "memory_bytes": "used_memory",
+                "memory_limit_bytes": "maxmemory",
+                "clients": "connected_clients",
+                "uptime_seconds": "uptime_in_seconds",
+            }
+            values = {key: int(info[word]) if word in info else None for key, word in numbers.items()}
+            keys = sum(int(re.match(r"keys=(\d+)", info[word])[1]) for word in info if re.fullmatch(r"db\d+", word))
+            used, limit = values["memory_bytes"], values["memory_limit_bytes"]
             section.add(
                 f"{name}@{host}",
-                [*cells, duration(int(info.get("uptime_in_seconds", 0)))],
-                "redis_version" not in info and first_line(said),
-                limit and used > FULL_SHARE * limit and "its memory is nearly full",
+                {"version": info["redis_version"], "keys": keys} | values,
+                used is not None and limit and used > FULL_SHARE * limit and "its memory is nearly full",
             )
     return section
 
 
+def read_redis(result, name):
+    """Return what an instance of Redis says of itself, a dict of texts.
+
+    :param result: the registered result of INFO.
+    :raises NoAnswerError: when it says something else.
+    """
+    look = f"`systemctl status redis-server@{name}`"
+    said = output(result, look)
+    info = dict(line.split(":", 1) for line in said.splitlines() if ":" in line)
+    if "redis_version" not in info:
+        raise NoAnswerError(f"{first_line(said)}; there, type {look}")
+    return info
+
+
+def read_flower(facts, host):
+    """Return who is alive as Flower says: {worker: bool}, of the inventory's programs alone.
+
+    Flower remembers programs that have left the inventory.
+
+    :raises NoAnswerError: when it does not answer.
+    """
+    answer = facts["answers"][host].get("flower", {})
+    workers = answer.get("json")
+    if answer.get("status") != 200 or not isinstance(workers, dict):
+        raise NoAnswerError(f"{first_line(answer.get('msg'))}; there, type `supervisorctl status flower`")
+    return {name: workers[name] for name in worker_programs(facts) if name in workers}
+
+
+def worker_programs(facts):
+    """Return the names of the inventory's worker programs, such as `default@w1`."""
+    return [f"{program['name']}@{host}" for host, programs in facts["programs"].items() for program in programs]
+
+
 def flower_section(facts):
-    """Return a line for each Flower."""
-    section = Section("Flower", ["workers online"])
+    """Return a row for each Flower."""
+    section = Section("Flower", [Column("workers online", "workers_online workers", "{} of {}".format)])
+    wanted = worker_programs(facts)
     for host in facts["groups"].get("monitoring", []):
-        answer = facts["answers"][host].get("flower", {})
-        workers = answer.get("json")
-        if answer.get("status") != 200 or not isinstance(workers, dict):
-            reason = first_line(answer.get("msg") or "no answer")
-            section.add(host, [], f"{reason}; there, type `supervisorctl status flower`")
+        try:
+            workers = read_flower(facts, host)
+        except NoAnswerError as error:
+            section.add(host, {}, str(error))
             continue
-        # Flower remembers programs that have left the inventory.
-        known = {f"{program['name']}@{host}" for host, programs in facts["programs"].items() for program in programs}
-        workers = {name: alive for name, alive in workers.items() if name in known}
         offline = sorted(name for name, alive in workers.items() if not alive)
+        unknown = sorted(name for name in wanted if name not in workers)
         section.add(
-            host, [f"{len(workers) - len(offline)} of {len(workers)}"], offline and f"sees {', '.join(offline)} offline"
+            host,
+            {"workers_online": len(workers) - len(offline), "workers": len(wanted)},
+            offline and f"sees {', '.join(offline)} offline",
+            unknown and f"does not know {', '.join(unknown)}; there, type `supervisorctl restart flower-presence`",
         )
     return section
 
 
 def prometheus_section(facts):
-    """Return a line for each Prometheus: what it reaches, and what it warns of."""
-    section = Section("Prometheus", ["targets", "alerts"])
+    """Return a row for each Prometheus: what it reaches, and what it warns of."""
+    section = Section(
+        "Prometheus",
+        [
+            Column("targets", "targets_up targets", "{} of {} up".format),
+            Column("alerts", "alerts", lambda alerts: ", ".join(alerts) or "none"),
+        ],
+    )
+    wanted = {
+        f"{job} of {name}" for job, names in (facts["expected"] or {"scraped": {}})["scraped"].items() for name in names
+    }
     for host in facts["groups"].get("monitoring", []):
         answer = facts["answers"][host].get("prometheus", {})
         if answer.get("status") != 200:
-            reason = first_line(answer.get("msg") or "no answer")
-            section.add(host, [], f"{reason}; there, type `systemctl status prometheus`")
+            section.add(host, {}, f"{first_line(answer.get('msg'))}; there, type `systemctl status prometheus`")
             continue
         found = [(series["metric"], series["value"][1]) for series in answer["json"]["data"]["result"]]
-        up = [value == "1" for metric, value in found if metric["__name__"] == "up"]
+        up = {f"{m['job']} of {m['instance']}": value == "1" for m, value in found if m["__name__"] == "up"}
         firing = [metric for metric, _ in found if metric.get("alertstate") == "firing"]
         # What an alert is about, in the order of how much that says.
         about = [next((m[key] for key in ("queue", "worker", "instance") if key in m), "") for m in firing]
         alerts = {f"{metric['alertname']} {name}" for metric, name in zip(firing, about, strict=True)}
-        section.add(host, [f"{sum(up)} of {len(up)} up", ", ".join(sorted(alerts)) or "none"])
+        down, missing = sorted(name for name in up if not up[name]), sorted(wanted - up.keys())
+        section.add(
+            host,
+            {"targets_up": sum(up.values()), "targets": len(up.keys() | wanted), "alerts": sorted(alerts)},
+            down and f"does not reach {shown(', '.join(down))}",
+            missing and f"does not ask {', '.join(missing)}; type `{facts['commands']['deploy']} prometheus`",
+        )
     return section
 
 
 def database_section(facts):
-    """Return a line for each database."""
-    section = Section("PostgreSQL", ["version", "size", "connections"])
+    """Return a row for each database."""
+    section = Section(
+        "PostgreSQL",
+        [Column("version", "version"), Column("size", "size_bytes", size), Column("connections", "connections")],
+    )
     for host in facts["groups"].get("postgresql", [])[:1]:
         try:
             said = output(facts["answers"][host].get("postgresql", {}), "`pg_lsclusters`")
         except NoAnswerError as error:
-            section.add(host, [], str(error))
+            section.add(host, {}, str(error))
             continue
-        for line in said.splitlines():
-            name, version, connections, bytes_used = line.split(",")
-            section.add(f"{name}@{host}", [version, size(int(bytes_used)), connections])
+        rows = [line.rsplit(",", 3) for line in said.splitlines()]
+        for name, version, connections, bytes_used in rows:
+            values = {"version": version, "size_bytes": int(bytes_used), "connections": int(connections)}
+            section.add(f"{name}@{host}", values)
+        for name in (facts["expected"] or {"databases": []})["databases"]:
+            if name not in [row[0] for row in rows]:
+                repair = f"type `{facts['commands']['deploy']} postgresql`"
+                section.add(f"{name}@{host}", {}, f"there is no such database; {repair}")
     return section
 
 
 def site_section(facts):
-    """Return a line for each web server of the project."""
-    section = Section("Site", ["answers"])
+    """Return a row for each web server of the project."""
+    section = Section("Site", [Column("answers", "status", "{} OK".format)])
     for host in facts["groups"].get("web", []):
         answer = facts["answers"][host].get("web", {})
-        problem = "" if answer.get("status") == 200 else first_line(answer.get("msg"))
+        if answer.get("status") == 200:
+            section.add(host, {"status": 200})
+            continue
         look = "there, type `supervisorctl status web` and `tail /var/log/celery/web.log`"
-        section.add(host, [] if problem else ["200 OK"], problem and f"{problem}; {look}")
+        section.add(host, {}, f"{first_line(answer.get('msg'))}; {look}")
     return section
 
 
 def sections(facts):
-    """Return the sections of the screen that have lines."""
+    """Return the sections of the screen that have rows."""
     brokers = read_brokers(facts)
     found = [
         brokers_section(brokers),
@@ -370,21 +604,14 @@ def sections(facts):
     return [section for section in found if section.rows]
 
 
-def status(facts, shown):
-    """Return the status as a dict that JSON can express.
+def status(facts, shown_sections):
+    """Return the status as a dict that JSON can express, as the docstring of this file says.
 
-    It has `environment`, `time`, `problems` (sentences that begin with the name of a part), and `parts`: by section a
-    list of lines, each a dict with `name`, `problems` and the section's columns.
-
-    :param shown: what sections() returns.
+    :param shown_sections: what sections() returns.
     """
     parts = {
-        section.title: [
-            {"name": name, "problems": problems}
-            | {column: cell for column, cell in zip(section.columns, cells, strict=False) if column}
-            for name, cells, problems in section.rows
-        ]
-        for section in shown
+        section.title: [{"name": name, "problems": problems} | values for name, values, problems in section.rows]
+        for section in shown_sections
     }
     lines = [line for part in parts.values() for line in part]
     problems = [f"{line['name']}: {problem}" for line in lines for problem in line["problems"]]
@@ -397,20 +624,23 @@ def paint(text, colour):
     return f"\x1b[{colour}m{text}\x1b[0m"
 
 
-RED, GREEN, BOLD = 31, 32, 1
+RED, GREEN, YELLOW, BOLD = 31, 32, 33, 1
 
 
-def screen(found, shown):
-    """Return the text of the screen, with the terminal's colours, from status() and sections()."""
+def screen(found, shown_sections, verify):
+    """Return the text of the screen, with the terminal's colours, from status() and sections().
+
+    :param verify: the command that looks closer.
+    """
     lines = [paint(f"{found['environment']}  {found['time']}", BOLD)]
     problems = found["problems"]
     lines.append(
-        paint(f"{len(problems)} problems; `ansible-playbook playbooks/verify.yml` looks closer", RED)
-        if problems
-        else paint("no problem", GREEN)
+        paint(f"{len(problems)} problems; `{verify}` looks closer", RED) if problems else paint("no problem", GREEN)
     )
-    for section in shown:
-        table = [[section.title, *section.columns], *([name, *cells] for name, cells, _ in section.rows)]
+    for section in shown_sections:
+        table = [[section.title, *(column.heading for column in section.columns)]]
+        for name, values, _ in section.rows:
+            table.append([name, *(column.cell(values) for column in section.columns if values)])
         width = max(map(len, table))
         # What stands alone on its line does not widen the columns.
         widths = [max(len(row[column]) for row in table if column < len(row)) for column in range(width)]
@@ -425,12 +655,12 @@ def screen(found, shown):
 def main():
     """Read the facts, write the JSON, print the screen."""
     facts = json.load(sys.stdin)
-    shown = sections(facts)
-    found = status(facts, shown)
+    shown_sections = sections(facts)
+    found = status(facts, shown_sections)
     file = Path(sys.argv[1])
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(found, indent=2) + "\n")
-    print(screen(found, shown))
+    print(screen(found, shown_sections, facts["commands"]["verify"]))
 
 
 if __name__ == "__main__":

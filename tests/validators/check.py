@@ -149,8 +149,13 @@ def tmpfiles(file, _roles):
 
 def prometheus(file, roles):
     """It wants the files of rules that it names to be there."""
-    shutil.copy(roles / "prometheus/files/alerts.yml", "/etc/prometheus")
+    for rules in (roles / "prometheus/files/alerts.yml", file.parent / "warren-inventory.yml"):
+        shutil.copy(rules, "/etc/prometheus")
     return complaint("promtool", "check", "config", file)
+
+
+def prometheus_rules(file, _roles):
+    return complaint("promtool", "check", "rules", file)
 
 
 def alertmanager(file, _roles):
@@ -182,6 +187,7 @@ VALIDATORS = {
     "prometheus": shell,
     "prometheus-alertmanager": shell,
     "prometheus.yml": prometheus,
+    "warren-inventory.yml": prometheus_rules,
     "rabbitmq-env.conf": shell,
     "rabbitmq-server": logrotate,
     "run": shell,
