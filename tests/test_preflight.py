@@ -376,6 +376,7 @@ def preflight(folder, groups=None, variables=None, extra=None, in_celery=("celer
         *kit.extra_vars(**given),
         # Messages in one piece: YAML's are folded.
         ANSIBLE_CALLBACK_RESULT_FORMAT="json",
+        ANSIBLE_CALLBACKS_ENABLED=kit.CALLBACKS,
     )
 
 
@@ -406,6 +407,7 @@ def test_a_wrong_input_stops_the_run_with_what_to_type(runs, case):
     assert re.search(".*".join(map(re.escape, words)), said), run.stdout + run.stderr
     assert recap(run)
     assert not re.search(r"changed=[1-9]", run.stdout)
+    assert kit.warnings_in(run.stdout + run.stderr) == []
 
 
 @pytest.mark.parametrize("case", GOOD)
@@ -415,3 +417,4 @@ def test_a_good_inventory_passes(runs, case):
     lines = [line for line in recap(run) if line.strip()]
     assert any(" ok=" in line for line in lines)
     assert not re.search(r"(changed|unreachable|failed|rescued|ignored)=[1-9]", "\n".join(lines))
+    assert kit.warnings_in(run.stdout + run.stderr) == []
