@@ -157,6 +157,27 @@ CASES = {
             }
         },
     ),
+    "the user root": (
+        ["cannot run as 'root' on w1", "set `cluster_app_user`", "such as celery", "not root"],
+        {"variables": {"cluster_app_user": "root"}},
+    ),
+    "no user": (["cannot run as '' on w1", "set `cluster_app_user`"], {"variables": {"cluster_app_user": ""}}),
+    "a user that Debian does not take": (
+        ["cannot run as 'The Shop' on w1", "small letters"],
+        {"variables": {"cluster_app_user": "The Shop"}},
+    ),
+    "another daemon's user": (
+        ["cannot run as 'rabbitmq' on w1", "another program's user"],
+        {"variables": {"celery_app_user": "rabbitmq"}},
+    ),
+    "the user that Ansible logs in as": (
+        ["cannot run as 'operator' on w1", "the one that Ansible logs in as"],
+        {"variables": {"ansible_user": "operator", "cluster_app_user": "operator"}},
+    ),
+    "another user than the files'": (
+        ["would run as shop on w1", "could not write /, which belongs to root", "`cluster_app_user`", "chown"],
+        {"variables": {"cluster_app_user": "shop"}, "extra": {"preflight_project_home": "/"}},
+    ),
     "a queue for no other task": (
         ["exactly one queue of `cluster_queues` the route '*'"],
         {"variables": {"cluster_queues": [{"name": "default"}, {"name": "slow"}]}},
