@@ -278,6 +278,13 @@ def test_the_main_task_file_is_a_table_of_contents(role):
     assert len((role.path / "tasks/main.yml").read_text().splitlines()) <= 60
 
 
+def test_preflight_knows_what_the_role_observes(role):
+    """In a run that has done something before, preflight would take it for a mistyped input."""
+    first, *_ = load(PROJECT / "playbooks/preflight.yml")
+    own = {name for name in role.defined if not name.startswith("__")} - role.options.keys() - {f"{role.name}_status"}
+    assert {name for name in own if f"'{name}'" not in first["vars"]["preflight_observed"]} == set()
+
+
 def test_every_play_and_task_of_the_playbooks_has_a_name():
     """A run is read by its names."""
     for path in sorted((PROJECT / "playbooks").rglob("*.yml")):
