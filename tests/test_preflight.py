@@ -84,6 +84,10 @@ CASES = {
         ["each program of `cluster_worker_programs` on w1", "name of its own"],
         {"variables": {"cluster_worker_programs": [{"name": "p", "queues": ["default"], "concurrency": 1}] * 2}},
     ),
+    "a worker program whose name supervisord would split": (
+        ["each program of `cluster_worker_programs` on w1", "letters, digits", "not mail:out"],
+        {"variables": {"cluster_worker_programs": [PROGRAM | {"name": "mail:out"}]}},
+    ),
     "a worker program with the name of the scheduler": (
         ["Rename the worker program beat on w1"],
         {"variables": {"cluster_worker_programs": [PROGRAM | {"name": "beat"}]}},
