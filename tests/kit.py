@@ -1,7 +1,9 @@
 """What several test files share: the repository, its inventories, and a way to run Ansible's commands."""
 
+import configparser
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -24,6 +26,12 @@ INVENTORIES = {
 }
 
 
+# The callback plugins that a run of the kit has.
+ANSIBLE_CFG = configparser.ConfigParser()
+ANSIBLE_CFG.read(PROJECT / "ansible.cfg")
+CALLBACKS = ANSIBLE_CFG["defaults"]["callbacks_enabled"].replace(" ", "")
+
+
 def run(command, *arguments, **environment):
     """Run one of Ansible's commands in the repository, and return what it printed and its exit code."""
     return subprocess.run(
@@ -42,6 +50,11 @@ def run(command, *arguments, **environment):
         timeout=120,
         check=False,
     )
+
+
+def warnings_in(text):
+    """The lines of an Ansible command's output that a newcomer would take for a fault of the kit."""
+    return re.findall(r"^\[(?:DEPRECATION )?WARNING\].*|^.*\b[A-Z]\w*Warning: .*", text, re.MULTILINE)
 
 
 def inventory_arguments(files):

@@ -8,9 +8,11 @@ import contextlib
 import dataclasses
 import functools
 import ipaddress
+import itertools
 import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +36,8 @@ EXPRESSIONS = {"when", "until", "changed_when", "failed_when", "that", "var"}
 BLOCKS = ("block", "rescue", "always")
 # A task that edits a file in place does not know what the file says in the end.
 FORBIDDEN_MODULES = {"lineinfile", "blockinfile", "replace"}
+# Filters and tests whose first argument is a regular expression.
+PATTERN_TAKERS = {"match", "search", "regex", "regex_findall", "regex_replace", "regex_search"}
 JINJA = jinja2.Environment(extensions=["jinja2.ext.do", "jinja2.ext.loopcontrols"])
 
 
@@ -274,6 +278,13 @@ def test_the_main_task_file_is_a_table_of_contents(role):
     assert len((role.path / "tasks/main.yml").read_text().splitlines()) <= 60
 
 
+def test_preflight_knows_what_the_role_observes(role):
+    """In a run that has done something before, preflight would take it for a mistyped input."""
+    first, *_ = load(PROJECT / "playbooks/preflight.yml")
+    own = {name for name in role.defined if not name.startswith("__")} - role.options.keys() - {f"{role.name}_status"}
+    assert {name for name in own if f"'{name}'" not in first["vars"]["preflight_observed"]} == set()
+
+
 def test_every_play_and_task_of_the_playbooks_has_a_name():
     """A run is read by its names."""
     for path in sorted((PROJECT / "playbooks").rglob("*.yml")):
@@ -283,6 +294,30 @@ def test_every_play_and_task_of_the_playbooks_has_a_name():
             tasks = [task for part in ("pre_tasks", "tasks", "post_tasks", "handlers") for task in play.get(part) or []]
             for item in [play, *flatten(tasks)]:
                 assert item.get("name", "")[:1].isupper(), f"{path.relative_to(PROJECT)}: {item.get('name', item)}"
+
+
+def patterns_in(template: str) -> Iterator[str]:
+    """The regular expressions that a Jinja template gives to filters and tests, also through `map` and the like.
+
+    Ansible leaves the backslashes of strings alone, which Jinja would halve.
+    """
+    for node in JINJA.parse(template.replace("\\", "\\\\")).find_all((jinja2.nodes.Filter, jinja2.nodes.Test)):
+        words = [node.name, *(argument.value for argument in node.args if isinstance(argument, jinja2.nodes.Const))]
+        yield from (pattern for name, pattern in itertools.pairwise(words) if name in PATTERN_TAKERS)
+
+
+def test_every_regular_expression_means_what_it_says():
+    """Whoever deploys would see a warning of `re`, and a backslash doubled once too often matches nothing."""
+    for folder in ("roles", "playbooks", "inventory", "molecule"):
+        for path in (PROJECT / folder).rglob("*.yml"):
+            # Those are for other programs.
+            if path.parent.name == "files":
+                continue
+            for pattern in (found for text in expressions_of(load(path)) for found in patterns_in(text)):
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error")
+                    re.compile(pattern)
+                assert "\\\\" not in pattern, f"{path}: {pattern}"
 
 
 def test_the_wiring_holds_no_address():

@@ -1,5 +1,7 @@
 """A drill refuses, before it asks any host, where it may not run or would prove nothing."""
 
+import sys
+
 import kit
 import pytest
 import yaml
@@ -20,7 +22,7 @@ def drill(folder, playbook, brokers=3, workers=2, **variables):
     (folder / "group_vars/all").symlink_to(PROJECT / "inventory/group_vars/all")
     (folder / "inventory.yml").write_text(yaml.safe_dump({"test": {"children": children}}))
     return kit.run(
-        *["ansible-playbook", "-i", folder / "inventory.yml", f"playbooks/drills/{playbook}"],
+        *["ansible-playbook", "-i", folder / "inventory.yml", PROJECT / "playbooks/drills" / playbook],
         *kit.extra_vars(secrets_dir=folder / "secrets", ansible_host="192.0.2.1", **variables),
         ANSIBLE_CALLBACK_RESULT_FORMAT="json",
     )
@@ -47,6 +49,37 @@ def test_a_drill_refuses_with_what_to_type(tmp_path, playbook, changes, words):
         assert word in run.stdout
     # Nothing was asked of a host.
     assert "UNREACHABLE" not in run.stdout
+
+
+# What counts tasks.
+COUNTERS = pytest.mark.parametrize("playbook", ["broker_killed.yml", "../collect.yml", "../count.yml"])
+
+
+@COUNTERS
+def test_a_project_without_a_folder_for_the_ledger_is_refused_before_a_host_is_asked(tmp_path, playbook):
+    run = drill(
+        tmp_path, playbook, drill_confirm="production", run="r", cluster_app_name="shop", cluster_app_environment={}
+    )
+    assert run.returncode != 0
+    assert "The project `shop` has no ledger, as its `cluster_app_environment` has no LEDGER_DIR." in run.stdout
+    assert "Nothing was broken or changed" in run.stdout
+    assert "UNREACHABLE" not in run.stdout
+
+
+@COUNTERS
+def test_a_release_without_the_ledger_is_refused_in_a_sentence(tmp_path, playbook):
+    program = tmp_path / "run"
+    program.write_text("#!/bin/sh\necho Traceback >&2\necho No module named warren_app >&2\nexit 1\n")
+    program.chmod(0o755)
+    here = {"ansible_connection": "local", "ansible_become": False, "ansible_python_interpreter": sys.executable}
+    run = drill(tmp_path, playbook, drill_confirm="production", run="r", wiring_run=str(program), **here)
+    assert run.returncode != 0
+    assert (
+        "fails on w1 (No module named warren_app), so the release of the project `reference` has no ledger"
+        in run.stdout
+    )
+    assert "Nothing was broken or changed" in run.stdout
+    assert "Traceback" not in run.stdout
 
 
 @pytest.mark.parametrize("playbook", DRILLS)

@@ -36,6 +36,13 @@ def test_every_playbook_passes_the_syntax_check(inventory):
     assert done.stderr == ""
 
 
+def test_every_playbook_lists_its_tasks_without_a_warning():
+    """With the callback plugins of a real run."""
+    done = kit.run("ansible-playbook", "--list-tasks", *PLAYBOOKS, ANSIBLE_CALLBACKS_ENABLED=kit.CALLBACKS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (kit.warnings_in(done.stdout), done.stderr) == ([], "")
+
+
 def test_every_inventory_draws_its_graph(inventory):
     """A file that cannot be read is only a warning, and an inventory without hosts."""
     done = kit.run("ansible-inventory", *inventory, "--graph")

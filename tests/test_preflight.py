@@ -6,6 +6,7 @@ The hosts are this machine under other names. All cases run at the start, a few 
 import os
 import platform
 import re
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import kit
@@ -83,6 +84,10 @@ CASES = {
         ["each program of `cluster_worker_programs` on w1", "name of its own"],
         {"variables": {"cluster_worker_programs": [{"name": "p", "queues": ["default"], "concurrency": 1}] * 2}},
     ),
+    "a worker program whose name supervisord would split": (
+        ["each program of `cluster_worker_programs` on w1", "letters, digits", "not mail:out"],
+        {"variables": {"cluster_worker_programs": [PROGRAM | {"name": "mail:out"}]}},
+    ),
     "a worker program with the name of the scheduler": (
         ["Rename the worker program beat on w1"],
         {"variables": {"cluster_worker_programs": [PROGRAM | {"name": "beat"}]}},
@@ -157,9 +162,42 @@ CASES = {
             }
         },
     ),
+    "the user root": (
+        ["cannot run as 'root' on w1", "set `cluster_app_user`", "such as celery", "not root"],
+        {"variables": {"cluster_app_user": "root"}},
+    ),
+    "no user": (["cannot run as '' on w1", "set `cluster_app_user`"], {"variables": {"cluster_app_user": ""}}),
+    "a user that Debian does not take": (
+        ["cannot run as 'The Shop' on w1", "small letters"],
+        {"variables": {"cluster_app_user": "The Shop"}},
+    ),
+    "another daemon's user": (
+        ["cannot run as 'rabbitmq' on w1", "another program's user"],
+        {"variables": {"celery_app_user": "rabbitmq"}},
+    ),
+    "the user that Ansible logs in as": (
+        ["cannot run as 'operator' on w1", "the one that Ansible logs in as"],
+        {"variables": {"ansible_user": "operator", "cluster_app_user": "operator"}},
+    ),
+    "another user than the files'": (
+        ["would run as shop on w1", "could not write /, which belongs to root", "`cluster_app_user`", "chown"],
+        {"variables": {"cluster_app_user": "shop"}, "extra": {"preflight_project_home": "/"}},
+    ),
     "a queue for no other task": (
         ["exactly one queue of `cluster_queues` the route '*'"],
         {"variables": {"cluster_queues": [{"name": "default"}, {"name": "slow"}]}},
+    ),
+    "a mistyped name": (
+        ["`celery_worker_logg_level` of all hosts (is it `celery_worker_log_level`?)", "`cluster_foreign_variables`"],
+        {"variables": {"celery_worker_logg_level": "info"}},
+    ),
+    "a mistyped name after -e": (
+        ["`cluster_vipp` of all hosts (is it `cluster_vip`?)", "after -e"],
+        {"extra": {"cluster_vipp": "192.0.2.9"}},
+    ),
+    "a mistyped name of one host": (
+        ["`rabbitmq_disk_free_limits` of mq1 (is it `rabbitmq_disk_free_limit`?)"],
+        {"groups": {"rabbitmq": {"mq1": {"rabbitmq_disk_free_limits": "1GB"}}}},
     ),
     "a wrong type": (
         ["Correct these inputs of w1", "celery_app_broker_heartbeat_seconds", "soon", "int"],
@@ -343,6 +381,9 @@ GOOD = {
         "variables": {"cluster_vip": "192.0.2.9"},
     },
     "a HAProxy beside each program": {"groups": {"haproxy": {"w1": {}}}},
+    "variables of somebody else": {
+        "variables": {"shop_vip": 1, "redis_version": 7, "cluster_foreign_variables": ["redis_version"]},
+    },
     # No load balancer in front of the one broker.
     "everything on one host": {
         "groups": {
@@ -370,12 +411,18 @@ def preflight(folder, groups=None, variables=None, extra=None, in_celery=("celer
     (folder / "group_vars/all").symlink_to(PROJECT / "inventory/group_vars/all")
     (folder / "group_vars/test.yml").write_text(yaml.safe_dump(of_all))
     (folder / "inventory.yml").write_text(yaml.safe_dump({"test": {"children": children}}))
-    given = {"preflight_supported_releases": [THIS_RELEASE], "secrets_dir": folder / "secrets"} | (extra or {})
+    return run_preflight([folder / "inventory.yml"], folder, **(extra or {}))
+
+
+def run_preflight(inventory_files, folder, **variables):
+    """Run preflight.yml on an inventory of hosts that are this machine."""
+    given = {"preflight_supported_releases": [THIS_RELEASE], "secrets_dir": folder / "secrets"} | variables
     return kit.run(
-        *["ansible-playbook", "-i", folder / "inventory.yml", "playbooks/preflight.yml"],
+        *["ansible-playbook", *kit.inventory_arguments(inventory_files), "playbooks/preflight.yml"],
         *kit.extra_vars(**given),
         # Messages in one piece: YAML's are folded.
         ANSIBLE_CALLBACK_RESULT_FORMAT="json",
+        ANSIBLE_CALLBACKS_ENABLED=kit.CALLBACKS,
     )
 
 
@@ -406,6 +453,7 @@ def test_a_wrong_input_stops_the_run_with_what_to_type(runs, case):
     assert re.search(".*".join(map(re.escape, words)), said), run.stdout + run.stderr
     assert recap(run)
     assert not re.search(r"changed=[1-9]", run.stdout)
+    assert kit.warnings_in(run.stdout + run.stderr) == []
 
 
 @pytest.mark.parametrize("case", GOOD)
@@ -415,3 +463,12 @@ def test_a_good_inventory_passes(runs, case):
     lines = [line for line in recap(run) if line.strip()]
     assert any(" ok=" in line for line in lines)
     assert not re.search(r"(changed|unreachable|failed|rescued|ignored)=[1-9]", "\n".join(lines))
+    assert kit.warnings_in(run.stdout + run.stderr) == []
+
+
+@pytest.mark.parametrize("name", kit.INVENTORIES)
+def test_every_inventory_of_the_kit_passes(tmp_path, name):
+    here = {"ansible_connection": "local", "ansible_become": False, "ansible_python_interpreter": sys.executable}
+    run = run_preflight(kit.INVENTORIES[name], tmp_path, **here)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert kit.warnings_in(run.stdout + run.stderr) == []

@@ -714,3 +714,18 @@ def test_each_owner_may_log_in_from_each_client_and_from_nowhere_else(rendered):
             for database in inputs["postgresql_databases"]
             for address in addresses
         )
+
+
+USERS = ["celery_app_user", "celery_worker_user", "celery_beat_user", "flower_user", "web_user"]
+
+
+def test_every_program_of_the_project_has_the_same_user(rendered):
+    """Files that one may read and write, another could not."""
+    for inputs in rendered.inputs.values():
+        assert len({inputs[name] for name in USERS if name in inputs}) <= 1
+
+
+@pytest.mark.parametrize("name", ["cluster_app_user", "celery_app_user"])
+def test_whichever_input_names_the_user_all_programs_follow(tmp_path, name):
+    inputs = Rendered(tmp_path, INVENTORIES["lab-single"], **{name: "operator"}).inputs["all1"]
+    assert {inputs[user] for user in USERS} == {"operator"}

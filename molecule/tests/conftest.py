@@ -20,6 +20,7 @@ import urllib.request
 from operator import itemgetter
 from pathlib import Path
 
+import kit
 import pytest
 import yaml
 from testinfra.host import Host
@@ -94,7 +95,10 @@ def inventory_path(config):
 
 
 def run_playbook(inventory, path, *arguments, expect_success=True):
-    """Run a playbook and return its output; fails with its last lines unless it ends as expected (None: either way)."""
+    """Run a playbook and return its output; fails with its last lines unless it ends as expected (None: either way).
+
+    One that succeeds shows no warning, which a newcomer would take for a fault. Those of a run that fails may tell why.
+    """
     result = subprocess.run(
         ["ansible-playbook", "-i", inventory, path, *arguments],
         cwd=PROJECT,
@@ -104,6 +108,8 @@ def run_playbook(inventory, path, *arguments, expect_success=True):
         timeout=RUN_SECONDS,
     )
     assert expect_success in (None, result.returncode == 0), result.stdout[-6000:] + result.stderr[-2000:]
+    if result.returncode == 0:
+        assert kit.warnings_in(result.stdout + result.stderr) == []
     return result.stdout
 
 

@@ -53,7 +53,9 @@ def main():
         name: {"wanted": fingerprint, "running": running(started[name]) if name in started else None}
         for name, fingerprint in wanted().items()
     }
-    print(json.dumps({"release": Path(os.readlink(current)).name if current.is_symlink() else None, "programs": programs}))
+    print(
+        json.dumps({"release": Path(os.readlink(current)).name if current.is_symlink() else None, "programs": programs})
+    )
 
 
 if __name__ == "__main__":

@@ -1,14 +1,7 @@
 """The filter that tells whether a user of RabbitMQ has a password."""
 
-import importlib.util
-
 import pytest
-from kit import PROJECT
-
-SPEC = importlib.util.spec_from_file_location("rabbitmq_filters", PROJECT / "plugins/filter/rabbitmq.py")
-FILTERS = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(FILTERS)
-matches = FILTERS.FilterModule().filters()["rabbitmq_password_matches"]
+from rabbitmq_password import rabbitmq_password_matches as matches
 
 # The example of RabbitMQ's own documentation: salt 908DC60A, password test12.
 DOCUMENTED = {
