@@ -7,7 +7,6 @@ an entry of supervisord (*.conf in ENTRIES, by default /etc/supervisor/conf.d) o
 newest; a release as long as settings that stay name it, and so do the RELEASES_KEPT newest. Prints what it removes.
 """
 
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -34,7 +33,7 @@ def main(home, config_dir, releases_kept, entries="/etc/supervisor/conf.d"):
     home, settings = Path(home), Path(config_dir, "settings")
     releases = home / "releases"
     links = [path for folder in (home, Path(config_dir)) for path in folder.iterdir() if path.is_symlink()]
-    named = [path.read_text() for path in Path(entries).glob("*.conf")] + [os.readlink(path) for path in links]
+    named = [path.read_text() for path in Path(entries).glob("*.conf")] + [str(path.readlink()) for path in links]
     kept = {path.name for path in settings.iterdir() if any(path.name in text for text in named)}
     kept |= newest(settings, SETTINGS_KEPT)
     remove(settings, kept)

@@ -3,13 +3,12 @@
 Usage: python3 - HOME
 
     release -- what HOME/current names, or null
-    programs -- for each program of supervisord that has settings: `wanted`, the fingerprint in its entry, and `running`,
-        the one that its process was started with, or null where it does not run
+    programs -- for each program of supervisord that has settings: `wanted`, the fingerprint in its entry, and
+        `running`, the one that its process was started with, or null where it does not run
 """
 
 import configparser
 import json
-import os
 import re
 import subprocess
 import sys
@@ -53,9 +52,8 @@ def main():
         name: {"wanted": fingerprint, "running": running(started[name]) if name in started else None}
         for name, fingerprint in wanted().items()
     }
-    print(
-        json.dumps({"release": Path(os.readlink(current)).name if current.is_symlink() else None, "programs": programs})
-    )
+    release = current.readlink().name if current.is_symlink() else None
+    print(json.dumps({"release": release, "programs": programs}))
 
 
 if __name__ == "__main__":

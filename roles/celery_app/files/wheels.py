@@ -31,7 +31,7 @@ def pack(folder, archive):
     """Write the wheels of a folder into a new archive."""
     inside = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     with archive.open("xb") as file, tarfile.open(fileobj=file, mode="w") as written:
-        for name in sorted(os.listdir(inside)):
+        for name in sorted(entry.name for entry in os.scandir(inside)):
             # A link is an error here, and a pipe does not hold us up.
             source = os.open(check_name(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=inside)
             with os.fdopen(source, "rb") as wheel:
