@@ -551,6 +551,14 @@ def test_the_command_fails_and_names_the_repair(facts, tmp_path):
     ]
 
 
+def test_one_reason_of_many_hosts_is_one_line(facts):
+    for name in ("mq2", "lb1"):
+        facts["answers"][name]["host"] = {"unreachable": True, "msg": "timed out"}
+    report = doctor.report(doctor.examine(facts))
+    assert report.count("not known, because mq2, lb1: the host does not answer by SSH (timed out); type `ssh` and") == 4
+    assert findings(facts)["clocks agree"].unknown[1].startswith("lb1: the host does not answer")
+
+
 def test_the_command_fails_where_something_is_not_known(facts, tmp_path):
     facts["answers"]["mon1"]["flower"] = {"status": -1, "msg": "refused"}
     done, written = run(facts, tmp_path)

@@ -592,9 +592,18 @@ def report(findings):
         lines.append(f"{SHOWN[finding.verdict]}  {finding.name:<{width}}  {finding.measured}")
         lines += [paint(f"           {sentence}", RED) for sentence in finding.wrong]
         lines += [f"           repair: {finding.repair}"] if finding.wrong else []
-        lines += [paint(f"           not known, because {reason}", YELLOW) for reason in finding.unknown]
+        lines += [paint(f"           not known, because {reason}", YELLOW) for reason in _together(finding.unknown)]
     counts = {verdict: sum(finding.verdict == verdict for finding in findings) for verdict in SHOWN}
     return "\n".join([*lines, paint("{ok} ok, {wrong} wrong, {unknown} not known".format(**counts), BOLD)])
+
+
+def _together(reasons):
+    """Return `NAME: REASON` sentences with the names of the same reason in one."""
+    names = {}
+    for sentence in reasons:
+        name, _, reason = sentence.partition(": ")
+        names.setdefault(reason, []).append(name)
+    return [f"{', '.join(known)}: {reason}" for reason, known in names.items()]
 
 
 def main():

@@ -90,7 +90,9 @@ def output(answer, look):
     :raises NoAnswerError: when there is no output.
     """
     if answer.get("unreachable"):
-        raise NoAnswerError(f"the host does not answer by SSH ({first_line(answer.get('msg'))})")
+        raise NoAnswerError(
+            f"the host does not answer by SSH ({first_line(answer.get('msg'))}); type `ssh` and its address"
+        )
     if answer.get("rc") == 0:
         return answer["stdout"]
     late = "timedout" in answer or answer.get("rc") == 124
