@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-pytestmark = [pytest.mark.cluster, pytest.mark.disruptive]
+pytestmark = [pytest.mark.cluster, pytest.mark.disruptive, pytest.mark.lengthy]
 
 # Lower than the lab's own, so that it is reached within the test.
 WATERMARK_MIB = 256

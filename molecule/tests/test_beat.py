@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-pytestmark = [pytest.mark.disruptive, pytest.mark.cluster]
+pytestmark = [pytest.mark.disruptive, pytest.mark.cluster, pytest.mark.lengthy]
 
 INTERVAL = 5
 # How long the schedule may stand still when the active host dies.

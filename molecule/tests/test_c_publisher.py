@@ -27,6 +27,7 @@ def c_publisher(publishers, playbook):
 
 
 @pytest.mark.disruptive
+@pytest.mark.lengthy
 def test_tasks_published_through_librabbitmq_are_done(c_publisher, count_tasks):
     assert c_publisher.app_output("python", "-c", TRANSPORTS).split() == ["librabbitmq", "pyamqp"]
     # What `ledger submit` prints of its own process: the C library is loaded, and the connection is of its kind.
@@ -41,6 +42,7 @@ def test_tasks_published_through_librabbitmq_are_done(c_publisher, count_tasks):
 
 
 @pytest.mark.disruptive
+@pytest.mark.lengthy
 def test_the_celery_command_still_gets_answers(c_publisher, workers):
     """It consumes them on the connection that it publishes with."""
     module = c_publisher.expect("celery_app_module")
@@ -54,6 +56,7 @@ def test_the_celery_command_still_gets_answers(c_publisher, workers):
 
 
 @pytest.mark.disruptive
+@pytest.mark.lengthy
 def test_every_consumer_is_of_py_amqp(c_publisher, brokers):
     """As RabbitMQ sees them: librabbitmq introduces itself as another product."""
     vhost = brokers[0].expect("rabbitmq_vhost")

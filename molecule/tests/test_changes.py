@@ -11,24 +11,13 @@ from pathlib import Path
 import pytest
 from testinfra.utils.ansible_runner import AnsibleRunner
 
-pytestmark = [pytest.mark.disruptive, pytest.mark.cluster]
+pytestmark = [pytest.mark.disruptive, pytest.mark.cluster, pytest.mark.lengthy]
 
 PROJECT = Path(__file__).resolve().parents[2]
 SCALE_OUT = PROJECT / "inventory/lab-scale-out.yml"
 
-# What a deployment could change on a host: its files, and the processes of its services.
-STATE = (
-    "{ find /etc /opt /usr/local /usr/lib/systemd -xdev -type f -not -name '*.pyc' -printf '%p %T@ %s\\n' | sort;"
-    " systemctl show --property=MainPID rabbitmq-server haproxy supervisor; supervisorctl pid all 2>&1; } | sha256sum"
-)
 
-
-def state(members):
-    """A digest for each host of what a deployment could have changed on it."""
-    return {member.name: member.run("sh -c %s", STATE) for member in members}
-
-
-def test_one_more_worker_host_takes_tasks_and_no_other_host_changes(all_members, workers, playbook, count_tasks):
+def test_one_more_worker_host_takes_tasks_and_no_other_host_changes(all_members, workers, playbook, count_tasks, state):
     before = state(all_members)
     playbook("molecule/shared/create.yml", "-i", SCALE_OUT)
     try:
@@ -80,7 +69,7 @@ def test_a_changed_broker_configuration_restarts_one_broker_at_a_time(brokers, p
         counting.result()
 
 
-def test_a_misspelt_broker_setting_never_reaches_the_broker(brokers, playbook):
+def test_a_misspelt_broker_setting_never_reaches_the_broker(brokers, playbook, state):
     before = state(brokers)
     output, _ = playbook(
         "playbooks/site.yml",

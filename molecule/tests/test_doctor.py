@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.cluster, pytest.mark.disruptive]
+pytestmark = [pytest.mark.cluster, pytest.mark.disruptive, pytest.mark.lengthy]
 
 PROJECT = Path(__file__).resolve().parents[2]
 FINDINGS = PROJECT / ".cache/verify.json"

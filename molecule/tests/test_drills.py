@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.disruptive, pytest.mark.cluster]
+pytestmark = [pytest.mark.disruptive, pytest.mark.cluster, pytest.mark.lengthy]
 
 PROJECT = Path(__file__).resolve().parents[2]
 

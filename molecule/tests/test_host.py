@@ -65,6 +65,7 @@ def test_no_update_installs_itself(member):
 
 
 @pytest.mark.disruptive
+@pytest.mark.lengthy
 def test_security_updates_leave_the_services_alone(workers, playbook):
     """Switched on by an input, and off again."""
     host = workers[0]
@@ -82,6 +83,7 @@ def test_security_updates_leave_the_services_alone(workers, playbook):
 
 
 @pytest.mark.disruptive
+@pytest.mark.lengthy
 def test_a_kernel_setting_that_somebody_has_changed_is_told_and_repaired(brokers, playbook):
     member = brokers[0]
     member.run("sysctl -w net.core.somaxconn=128")

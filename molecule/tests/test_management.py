@@ -10,7 +10,7 @@ import uuid
 
 import pytest
 
-pytestmark = [pytest.mark.cluster, pytest.mark.disruptive]
+pytestmark = [pytest.mark.cluster, pytest.mark.disruptive, pytest.mark.lengthy]
 
 OFF = "rabbitmqctl --quiet eval 'application:get_env(rabbitmq_management_agent, disable_metrics_collector).'"
 

@@ -65,6 +65,7 @@ print(count_words.delay(b"one two three").get(timeout=30))
 
 
 @pytest.mark.disruptive
+@pytest.mark.lengthy
 def test_pickle_zstd_and_results_by_rpc(publisher, playbook, count_tasks):
     """What no default is: deployed, used, and put back."""
     tags = ("playbooks/site.yml", "--tags", "rabbitmq,celery_worker")

@@ -67,6 +67,7 @@ def test_tasks_that_wait_wait_side_by_side(kind, workers, count_tasks):
 
 
 @pytest.mark.disruptive
+@pytest.mark.lengthy
 def test_an_autoscaled_pool_grows_under_load(workers, balancers):
     """Also after it has lost its broker: Celery then prefetches for the present size of the pool only, unless told."""
     ((worker, program),) = [(worker, its) for worker, its in programs_of(workers) if "autoscale" in its]

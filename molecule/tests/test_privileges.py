@@ -31,6 +31,7 @@ def below(path, folders):
     return any(path.startswith(folder.rstrip("/") + "/") for folder in folders)
 
 
+@pytest.mark.lengthy
 def test_root_opens_nothing_where_a_service_may_write(watched, all_members):
     """And what is opened there on purpose is noticed."""
     found, expected = {}, {}
@@ -92,6 +93,7 @@ def test_settings_and_releases_are_roots(worker):
 
 
 @pytest.mark.cluster
+@pytest.mark.lengthy
 def test_what_an_earlier_version_left_open_is_put_right_or_refused(monitors, workers, playbook):
     """The folders belong to the project's user again, who has laid a link for each in which root would work."""
     monitor, worker = monitors[0], workers[0]

@@ -84,6 +84,7 @@ def test_a_lock_survives_the_end_of_its_instance(store):
 
 
 @pytest.mark.disruptive
+@pytest.mark.lengthy
 def test_a_changed_configuration_restarts_its_instance_only(store, playbook):
     before = main_pids(store)
     (name,) = [name for name, instance in instances(store).items() if instance["eviction_policy"] == "volatile-ttl"]

@@ -6,7 +6,7 @@ the cluster; then the journals of all hosts since they were made, and each comma
 
 import pytest
 
-pytestmark = pytest.mark.disruptive
+pytestmark = [pytest.mark.disruptive, pytest.mark.lengthy]
 
 
 def leaked(secrets, text):

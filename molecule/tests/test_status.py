@@ -58,6 +58,7 @@ def test_a_wrong_password_is_a_line_and_the_rest_is_shown(playbook, balancers):
 
 @pytest.mark.cluster
 @pytest.mark.disruptive
+@pytest.mark.lengthy
 def test_what_is_down_is_a_line_and_the_rest_is_shown(playbook, brokers, balancers, workers, schedulers, tmp_path):
     """A broker is stopped, another host cannot be reached, and a scheduler has been ended."""
     stopped, scheduler, away = brokers[-1], schedulers[0], workers[-1]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.disruptive, pytest.mark.cluster]
+pytestmark = [pytest.mark.disruptive, pytest.mark.cluster, pytest.mark.lengthy]
 
 APP = Path(__file__).resolve().parents[2] / "app/reference"
 

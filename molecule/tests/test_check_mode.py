@@ -1,0 +1,34 @@
+"""`site.yml --check --diff`: what it says, and that it does nothing."""
+
+import json
+
+import pytest
+
+pytestmark = [pytest.mark.disruptive, pytest.mark.lengthy]
+
+
+def test_on_a_converged_cluster_nothing_would_change(playbook):
+    _, recap = playbook("playbooks/site.yml", "--check", "--diff")
+    assert {host: counts["changed"] for host, counts in recap.items() if counts["changed"]} == {}
+
+
+@pytest.mark.cluster
+def test_what_would_change_is_shown_and_not_done(playbook, all_members, secrets, state):
+    before = state(all_members)
+    wanted = {
+        "rabbitmq_extra_config": {"heartbeat": 45},
+        "celery_app_prefetch_multiplier": 2,
+        "haproxy_max_connections": 4000,
+        "secret_rabbitmq_celery": "another-password",
+    }
+    output, recap = playbook(
+        *["playbooks/site.yml", "--check", "--diff", "--tags", "rabbitmq,haproxy,celery_worker,celery_beat,flower"],
+        *["-e", json.dumps(wanted)],
+    )
+    assert "+heartbeat = 45" in output
+    assert "settings/" in output
+    unchanged = {host for host, counts in recap.items() if not counts["changed"]}
+    assert unchanged == set()
+    assert [name for name, secret in secrets.items() if secret in output] == []
+    assert "another-password" not in output
+    assert state(all_members) == before
