@@ -2,8 +2,8 @@
 
 Usage: python3 - OPENED COMMANDS      (files of root's; one path, one command line a line)
 
-The kernel tells of each file and folder that is opened, to be read, written or run (fanotify(7)); a command line is
-seen when its process lives for a tenth of a second.
+The kernel asks before each file or folder is opened, to be read, written or run (fanotify(7)), so that the process is
+still there to be looked at; every answer is yes. A command line is seen when its process lives for a tenth of a second.
 """
 
 import ctypes
@@ -15,32 +15,23 @@ import time
 from pathlib import Path
 
 # From linux/fanotify.h.
-CLASS_NOTIFY, CLOEXEC, UNLIMITED_QUEUE = 0x0, 0x1, 0x10
+CLASS_CONTENT, CLOEXEC, UNLIMITED_QUEUE = 0x4, 0x1, 0x10
 MARK_ADD, MARK_FILESYSTEM = 0x1, 0x100
-OPEN, OPEN_EXEC, ON_FOLDERS = 0x20, 0x1000, 0x40000000
-EVENT = struct.Struct("=IBBHqii")
+ASK_TO_OPEN, ON_FOLDERS = 0x10000, 0x40000000
+EVENT, ANSWER = struct.Struct("=IBBHqii"), struct.Struct("=iI")
+YES = 1
 AT_FDCWD = -100
 
 
 def effective_user(process):
-    """The user whose rights a process has; root, to be safe, where it has ended."""
-    try:
-        return int(Path(f"/proc/{process}/status").read_text().partition("\nUid:")[2].split()[1])
-    except (OSError, IndexError):
-        return 0
-
-
-def name(process):
-    try:
-        return Path(f"/proc/{process}/comm").read_text().strip()
-    except OSError:
-        return "?"
+    """The user whose rights a process has."""
+    return int(Path(f"/proc/{process}/status").read_text().partition("\nUid:")[2].split()[1])
 
 
 def watch_files(said):
     libc = ctypes.CDLL(None, use_errno=True)
-    group = libc.fanotify_init(CLASS_NOTIFY | CLOEXEC | UNLIMITED_QUEUE, os.O_RDONLY | os.O_CLOEXEC)
-    mask = ctypes.c_uint64(OPEN | OPEN_EXEC | ON_FOLDERS)
+    group = libc.fanotify_init(CLASS_CONTENT | CLOEXEC | UNLIMITED_QUEUE, os.O_RDONLY | os.O_CLOEXEC)
+    mask = ctypes.c_uint64(ASK_TO_OPEN | ON_FOLDERS)
     for folder in (b"/", b"/run"):
         if group < 0 or libc.fanotify_mark(group, MARK_ADD | MARK_FILESYSTEM, mask, AT_FDCWD, folder):
             raise OSError(ctypes.get_errno(), "fanotify")
@@ -50,13 +41,12 @@ def watch_files(said):
         while data:
             length, _, _, _, _, descriptor, process = EVENT.unpack_from(data)
             data = data[length:]
-            try:
-                path = str(Path(f"/proc/self/fd/{descriptor}").readlink())
-            finally:
-                os.close(descriptor)
+            path = str(Path(f"/proc/self/fd/{descriptor}").readlink())
             if process != os.getpid() and path not in seen and effective_user(process) == 0:
                 seen.add(path)
-                said.write(f"{path}\t{name(process)}\n")
+                said.write(f"{path}\t{Path(f'/proc/{process}/comm').read_text().strip()}\n")
+            os.write(group, ANSWER.pack(descriptor, YES))
+            os.close(descriptor)
 
 
 def watch_commands(said):
