@@ -41,7 +41,7 @@ def running(process):
 
 def processes():
     """Return the process of each program that runs."""
-    said = subprocess.run(["supervisorctl", "status"], capture_output=True, text=True, timeout=8, check=False).stdout
+    said = subprocess.run(["supervisorctl", "status"], capture_output=True, text=True, timeout=15, check=False).stdout
     return dict(re.findall(r"^(\S+) +RUNNING +pid (\d+),", said, re.M))
 
 

@@ -23,7 +23,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-SECONDS = 8
+SECONDS = 15
 ASK = """
 import json, sys
 from celery.app.utils import find_app
