@@ -279,7 +279,7 @@ def test_where_all_is_well_every_check_is_ok(facts):
             "redis",
             {"results": [said(INFO.replace("expires=1", "expires=0")) | {"item": {"name": "locks", "port": 6380}}]},
             "1 locks on mon1:6380 have no end",
-            "`redis-cli -h mon1 -p 6380 -n 1 --scan`",
+            "`redis-ask locks -n 1 --scan` on mon1",
         ),
         (
             "room for tracked connections",

@@ -189,8 +189,8 @@ def broken(playbook, inventory, brokers, workers, balancers, publishers, stores,
                         tags.add(words[2])
                     else:
                         playbook(*words)
-                elif command.startswith("redis-cli"):
-                    for key in stores[0].redis_cli(locks, "-n", "1", "--scan").split():
+                elif command.startswith("redis-ask"):
+                    for key in stores[0].run(command).split():
                         stores[0].redis_cli(locks, "-n", "1", "del", key)
                 elif (where[name].name, command) not in typed:
                     placeholder, chosen = CHOSEN.get(name, ("", ""))

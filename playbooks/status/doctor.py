@@ -536,11 +536,11 @@ def locks_end(cluster):
     # RedBeat's schedule, which does not end, is in database 0. Redis names a database that has keys.
     found = re.match(r"keys=(\d+),expires=(\d+)", info.get("db1", "keys=0,expires=0"))
     count = int(found[1]) - int(found[2])
-    host, port = where.split(":")
+    host = where.split(":")[0]
     return (
         f"{count} without an end",
         [f"{count} locks on {where} have no end"] if count else [],
-        f"`redis-cli -h {host} -p {port} -n 1 --scan` on {host}, with REDISCLI_AUTH set; then delete them",
+        f"`redis-ask locks -n 1 --scan` on {host} names all locks; then delete those",
     )
 
 
