@@ -335,3 +335,25 @@ def test_the_tables_of_inputs_in_the_readmes_are_fresh():
     script = PROJECT / "tests/role_readme.py"
     check = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
     assert check.returncode == 0, f"type `python tests/role_readme.py`; stale: {check.stdout}{check.stderr}"
+
+
+def test_no_diff_shows_a_secret(role):
+    """A file that is rendered from an input which is marked as secret is written without a diff."""
+    secret = {name for name, option in role.options.items() if option.get("no_log")}
+    for file, task in role.tasks:
+        for key, arguments in task.items():
+            if module(key) not in ("template", "copy") or not isinstance(arguments, dict):
+                continue
+            source = role.path / "templates" / str(arguments.get("src", ""))
+            text = source.read_text() if source.is_file() else str(arguments.get("content", ""))
+            shown = {name for expression in [text] for name in names_in(expression)} & secret
+            assert not shown or task.get("diff") is False, f"{file}: {task['name']} shows {shown} with --diff"
+
+
+def test_reads_are_done_in_check_mode_too(role):
+    """Otherwise a run with --check ends at the first task that wants what a read has found."""
+    for file, task in role.tasks:
+        reads = task.get("changed_when") is False or any(module(key) == "uri" for key in task)
+        # Some are part of what a run in check mode leaves out.
+        if reads and file not in ("tasks/smoke.yml", "tasks/check_release.yml"):
+            assert task.get("check_mode") is False, f"{file}: {task['name']}"

@@ -452,6 +452,18 @@ def test_flowers_programs_are_what_the_inputs_say(rendered):
         assert not any(password in path.read_text() for password in inputs["flower_users"].values())
 
 
+def test_celery_shows_no_password_of_its_neighbours(rendered):
+    """`celery report` and `inspect conf` mask what they know to be private, and do not know celery_once's URL."""
+    for host, path in rendered.files("celeryconfig.py"):
+        _, app = load_settings(path)
+        password = rendered.inputs[host].get("celery_app_once_redis_url", "").rpartition("@")[0].rpartition(":")[2]
+        if password:
+            assert app.conf.ONCE["settings"]["url"].count(password) == 1
+            shown = app.conf.humanize(with_defaults=False) + json.dumps(app.conf.table(), default=repr)
+            assert "celery_once" in shown
+            assert password not in shown
+
+
 def test_the_builds_environment_keeps_any_value():
     """systemd reads the file, whose quotes and backslashes are a shell's."""
     template = (PROJECT / "roles/celery_app/templates/build-environment.j2").read_text()

@@ -66,8 +66,11 @@ print(count_words.delay(b"one two three").get(timeout=30))
 
 @pytest.mark.disruptive
 @pytest.mark.lengthy
-def test_pickle_zstd_and_results_by_rpc(publisher, playbook, count_tasks):
-    """What no default is: deployed, used, and put back."""
+def test_pickle_zstd_and_results_by_rpc(publisher, playbook, count_tasks, monitors):
+    """What no default is: deployed for workers and publishers, used, and put back.
+
+    A program that was not deployed and starts anew meanwhile starts as before, and is understood by the workers.
+    """
     tags = ("playbooks/site.yml", "--tags", "rabbitmq,celery_worker")
     wanted = {
         "celery_app_serializer": "pickle",
@@ -80,5 +83,11 @@ def test_pickle_zstd_and_results_by_rpc(publisher, playbook, count_tasks):
         answer = publisher.app_output("python", "-c", ASK, publisher.expect("celery_app_module"))
         assert answer.split() == ["pickle", "zstd", "rpc://", "3"]
         count_tasks(f"pickle-{uuid.uuid4()}", 100, "--payload-bytes", "1000")
+        monitors[0].run("supervisorctl restart flower-presence")
+        process = monitors[0].pid("flower-presence")
+        settings = monitors[0].run(f"sh -c 'tr \\\\0 \\\\n < /proc/{process}/environ | sed -n s/^PYTHONPATH=//p'")
+        assert 'task_serializer = "json"' in monitors[0].run(f"cat {settings}/celeryconfig.py")
+        # Flower sees every worker.
+        playbook("playbooks/health.yml", "--limit", monitors[0].name)
     finally:
         playbook(*tags)
