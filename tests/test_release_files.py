@@ -116,6 +116,18 @@ def host(tmp_path):
     return home, config, entries
 
 
+def test_files_of_an_earlier_version_stay_as_long_as_a_program_takes_them(host):
+    home, config, entries = host
+    (config / "celeryconfig.py").write_text("")
+    old = entries / "celery-beat.conf"
+    old.write_text(f"command={home}/run celery beat")
+    script("prune.py", home, config, 3, entries)
+    assert (config / "celeryconfig.py").exists()
+    old.unlink()
+    assert str(config / "celeryconfig.py") in script("prune.py", home, config, 3, entries)[1]
+    assert not (config / "celeryconfig.py").exists()
+
+
 def test_what_a_program_may_start_with_is_kept(host):
     home, config, entries = host
     code, said = script("prune.py", home, config, 3, entries)

@@ -4,7 +4,8 @@ Usage: python3 - HOME CONFIG_DIR RELEASES_KEPT [ENTRIES]
 
 HOME holds `releases/ID` and the links `current` and `run`, CONFIG_DIR `settings/FINGERPRINT`. Settings stay as long as
 an entry of supervisord (*.conf in ENTRIES, by default /etc/supervisor/conf.d) or a link names them, and so do the ten
-newest; a release as long as settings that stay name it, and so do the RELEASES_KEPT newest. Prints what it removes.
+newest; a release as long as settings that stay name it, and so do the RELEASES_KEPT newest. Files of an earlier version
+of the kit, which had its settings in CONFIG_DIR itself, stay as long as an entry runs HOME/run. Prints what it removes.
 """
 
 import shutil
@@ -37,6 +38,10 @@ def main(home, config_dir, releases_kept, entries="/etc/supervisor/conf.d"):
     kept = {path.name for path in settings.iterdir() if any(path.name in text for text in named)}
     kept |= newest(settings, SETTINGS_KEPT)
     remove(settings, kept)
+    old_files = [path for path in Path(config_dir).iterdir() if path.is_file() and not path.is_symlink()]
+    for path in old_files if not any(f"command={home}/run " in text for text in named) else []:
+        print(path)
+        path.unlink()
     runs = [path.read_text() for path in settings.glob("*/run")] + named
     kept = {path.name for path in releases.iterdir() if any(path.name in text for text in runs)}
     remove(releases, kept | newest(releases, int(releases_kept)))
