@@ -49,7 +49,7 @@ def test_effective_settings(broker):
 
 
 def test_the_node_runs_with_the_configuration_on_disk(broker):
-    broker.run("sha256sum --check --status /var/lib/rabbitmq/started-config.sha256")
+    broker.run("sha256sum --check --status /run/rabbitmq-server.started-config.sha256")
 
 
 def test_management_is_off(broker, status):
