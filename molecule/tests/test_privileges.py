@@ -14,7 +14,7 @@ import pytest
 pytestmark = pytest.mark.disruptive
 
 SCRIPTS = Path(__file__).parent / "host_scripts"
-# Not postgres: Debian's own tools, such as pg_lsclusters, read its folders as root, and systemd starts it by one of them.
+# Not postgres: tools of Debian, such as pg_lsclusters, read its folders as root, and systemd starts it by one of them.
 SERVICE_USERS = ("rabbitmq", "redis", "prometheus", "haproxy", "keepalived_script")
 
 
