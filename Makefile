@@ -1,5 +1,9 @@
 # Each target is one or two commands that also work when typed by hand.
-.PHONY: lab lab-down test lint unit molecule drills benchmarks
+.PHONY: site lab lab-down test lint unit molecule drills benchmarks
+
+# Make a folder of your own for a cluster, with an inventory to fill in: `make site DIR=../shop`.
+site: bootstrap
+	.venv/bin/ansible-playbook playbooks/make_site.yml -e '{"folder": "$(DIR)"}'
 
 # Make the lab, deploy the cluster on it, send 1,000 tasks through it, and say where to look.
 lab: bootstrap
@@ -31,7 +35,7 @@ drills: bootstrap
 
 # Measure messages and publishers on the running lab; prints two tables.
 benchmarks: bootstrap
-	. .venv/bin/activate && ansible-playbook -i inventory/lab.yml playbooks/benchmarks.yml
+	. .venv/bin/activate && ansible-playbook playbooks/benchmarks.yml
 
 .PHONY: bootstrap
 bootstrap:

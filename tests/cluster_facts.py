@@ -3,6 +3,8 @@
 import copy
 import json
 
+# What every command of the lab begins with.
+COMMAND = "ansible-playbook -i inventory/kit -i inventory/lab.yml"
 QUEUE = {
     "type": "classic",
     "ready": 3,
@@ -157,10 +159,10 @@ def cluster_facts():
                 "scraped": {"node": ["w1"]},
             },
             "commands": {
-                "verify": "ansible-playbook -i inventory/lab.yml playbooks/verify.yml",
-                "deploy": "ansible-playbook -i inventory/lab.yml playbooks/site.yml --tags",
-                "heal": "ansible-playbook -i inventory/lab.yml playbooks/drills/heal.yml",
-                "page_off": "ansible-playbook -i inventory/lab.yml playbooks/management.yml -e state=off",
+                "verify": f"{COMMAND} playbooks/verify.yml",
+                "deploy": f"{COMMAND} playbooks/site.yml --tags",
+                "heal": f"{COMMAND} playbooks/drills/heal.yml",
+                "page_off": f"{COMMAND} playbooks/management.yml -e state=off",
             },
             "answers": {
                 "mq1": {"host": host(), "rabbitmq": broker(QUEUE | {"name": "default"}, EVENTS)},

@@ -3,6 +3,7 @@
 import configparser
 import json
 import os
+import platform
 import re
 import resource
 import subprocess
@@ -13,17 +14,23 @@ import yaml
 
 PROJECT = Path(__file__).resolve().parents[1]
 
+# For preflight, whatever this machine is.
+THIS_RELEASE = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+
 # An inventory that only adds hosts to others is given after them.
 BESIDE = {"lab-scale-out": ["lab"]}
 
-# Groups that a cluster need not have.
-OPTIONAL_GROUPS = {"haproxy", "keepalived", "redis", "postgresql", "celery_beat", "monitoring", "web"}
+# The kit's own inventory, which comes before any other.
+KIT_INVENTORY = PROJECT / "inventory/kit"
 
 # Each inventory's name and the files that are given with -i, in order.
 INVENTORIES = {
-    path.stem: [PROJECT / "inventory" / f"{name}.yml" for name in [*BESIDE.get(path.stem, []), path.stem]]
+    path.stem: [
+        KIT_INVENTORY,
+        *(PROJECT / "inventory" / f"{name}.yml" for name in [*BESIDE.get(path.stem, []), path.stem]),
+    ]
     for path in sorted((PROJECT / "inventory").glob("*.yml"))
-}
+} | {"example": [KIT_INVENTORY, PROJECT / "inventory/example/hosts.yml"]}
 
 
 # The callback plugins that a run of the kit has.
@@ -67,10 +74,16 @@ def extra_vars(**variables):
     return ["-e", json.dumps(variables, default=str)]
 
 
-def roles_by_group():
-    """Which roles a host has, by its groups: the list that preflight checks the inputs by."""
-    plays = yaml.safe_load((PROJECT / "playbooks/preflight.yml").read_text())
-    return next(play["vars"]["preflight_roles"] for play in plays if "preflight_roles" in play.get("vars", {}))
+def kit_variables(*names):
+    """The variables that these files of the kit's inventory set, all of them without a name."""
+    files = [KIT_INVENTORY / f"group_vars/all/{name}.yml" for name in names]
+    found = {}
+    for file in files or sorted(KIT_INVENTORY.glob("group_vars/all/*.yml")):
+        found |= yaml.safe_load(file.read_text())
+    return found
+
+
+PARTS = kit_variables("parts")["kit_parts"]
 
 
 def run_in_the_validators_image(*command, volumes):

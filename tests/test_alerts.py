@@ -63,7 +63,12 @@ def test_the_inventorys_queues_reach_the_alerts_as_they_are(tmp_path):
         "prometheus_task_queues": "{{ lookup('ansible.builtin.file', names) | from_json }}",
         "prometheus_jobs": [{"name": "rabbitmq_queues", "targets": {"mq1": "192.0.2.1:1"}}],
     }
-    done = kit.run("ansible-playbook", "-i", "inventory/lab.yml", tmp_path / "play.json", *kit.extra_vars(**variables))
+    done = kit.run(
+        "ansible-playbook",
+        *kit.inventory_arguments(kit.INVENTORIES["lab"]),
+        tmp_path / "play.json",
+        *kit.extra_vars(**variables),
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     rules = yaml.safe_load((tmp_path / "inventory.yml").read_text())["groups"][0]["rules"]
     assert [rule["labels"] for rule in rules] == [*({"queue": name} for name in QUEUES), {"job": "rabbitmq_queues"}]

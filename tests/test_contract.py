@@ -16,13 +16,15 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import inputs
 import jinja2
+import kit
 import pytest
 import yaml
 
 PROJECT = Path(__file__).resolve().parents[1]
 ROLES = sorted(path.name for path in (PROJECT / "roles").iterdir() if path.is_dir())
-ALL_GROUP_VARS = PROJECT / "inventory/group_vars/all"
+KIT_VARS = PROJECT / "inventory/kit/group_vars/all"
 REQUIRED_FILES = [
     "README.md",
     "meta/main.yml",
@@ -235,7 +237,7 @@ def test_the_role_reads_no_other_roles_variables(role):
 
 def test_the_role_mentions_no_cluster_variable_and_no_other_roles_option(role):
     """Nor does a comment or a string. Only the message of a failure may, as it says what to type in the inventory."""
-    words = {name for file in ("cluster.yml", "secrets.yml") for name in load(ALL_GROUP_VARS / file)}
+    words = {name for file in ("cluster.yml", "secrets.yml") for name in load(KIT_VARS / file)}
     words |= {name for other in ROLES if other != role.name for name in role_named(other).options}
     # `rabbitmq_prometheus` is a plugin and `cluster_status` a command: only names that somebody defines are meant.
     mention = re.compile(rf"\b({'|'.join(map(re.escape, sorted(words)))}|groups\[)")
@@ -280,9 +282,30 @@ def test_the_main_task_file_is_a_table_of_contents(role):
 
 def test_preflight_knows_what_the_role_observes(role):
     """In a run that has done something before, preflight would take it for a mistyped input."""
-    first, *_ = load(PROJECT / "playbooks/preflight.yml")
     own = {name for name in role.defined if not name.startswith("__")} - role.options.keys() - {f"{role.name}_status"}
-    assert {name for name in own if f"'{name}'" not in first["vars"]["preflight_observed"]} == set()
+    assert own - set(inputs.OBSERVED) == set()
+
+
+def test_the_table_of_parts_says_what_the_role_has(role):
+    (part,) = [part for part in kit.PARTS if part["role"] == role.name]
+    files = {"preflight", "health", "status"}
+    assert set(part["has"]) == {name for name in files if (role.path / f"tasks/{name}.yml").exists()}
+
+
+def test_the_site_is_deployed_in_the_order_of_the_table_of_parts():
+    """Each role in the play of its group, once."""
+    found = []
+    for play in load(PROJECT / "playbooks/site.yml"):
+        names = [entry["role"] for entry in play.get("roles", [])]
+        for task in play.get("tasks", []):
+            imported = task.get("ansible.builtin.import_role", {})
+            names += [imported["name"]] if imported and "tasks_from" not in imported else []
+        found += [(name, play["hosts"]) for name in names]
+    assert [name for name, _ in found] == [part["role"] for part in kit.PARTS]
+    # A program of the project is deployed with the release, on all hosts that have it.
+    of_the_project = {"celery_workers", "celery_beat"}
+    for (name, hosts), part in zip(found, kit.PARTS, strict=True):
+        assert hosts == ("celery" if part["group"] in of_the_project else part["group"]), name
 
 
 def test_every_play_and_task_of_the_playbooks_has_a_name():
@@ -322,7 +345,7 @@ def test_every_regular_expression_means_what_it_says():
 
 def test_the_wiring_holds_no_address():
     """Addresses have one home, the inventory; the loopback's is no host's."""
-    text = (ALL_GROUP_VARS / "wiring.yml").read_text().replace("127.0.0.1", "")
+    text = (KIT_VARS / "wiring.yml").read_text().replace("127.0.0.1", "")
     found = re.findall(r"\b(?:\d{1,3}\.){3}\d{1,3}\b", text)
     for word in re.findall(r"[0-9A-Fa-f:]{2,}", text):
         with contextlib.suppress(ValueError):

@@ -412,7 +412,7 @@ INVENTORY = ANY_BROKER | RUNNING | PREFETCH | {"a task may be held for long enou
             "w1",
             "celery_app",
             project(beat=("b", "b")),
-            "default@w1: supervisord has no entry of it; type `ansible-playbook -i inventory/lab.yml",
+            "default@w1: supervisord has no entry of it; type `ansible-playbook -i inventory/kit -i inventory/lab.yml",
             {"programs run with their settings"},
         ),
         ("mon1", "redis", {}, "mon1: no answer; there, type `systemctl status redis-server@locks`", {"locks end"}),
@@ -464,7 +464,7 @@ def test_what_the_playbook_gives_is_enough_where_no_host_answers(tmp_path):
     play = {"name": "Give", "hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [task]}
     playbook.write_text(yaml.safe_dump([play | {"vars_files": [f"{kit.PROJECT}/playbooks/status/vars/facts.yml"]}]))
     variables = kit.extra_vars(file=tmp_path / "facts.json", ansible_become=False)
-    done = kit.run("ansible-playbook", "-i", "inventory/lab.yml", playbook, *variables)
+    done = kit.run("ansible-playbook", *kit.inventory_arguments(kit.INVENTORIES["lab"]), playbook, *variables)
     assert done.returncode == 0, done.stdout + done.stderr
     facts = json.loads((tmp_path / "facts.json").read_text())
     assert facts["commands"] == cluster_facts()["commands"]
@@ -537,7 +537,7 @@ def test_the_command_fails_and_names_the_repair(facts, tmp_path):
     facts["answers"]["mq1"]["rabbitmq"] = broker(DEFAULT, policies=[])
     done, written = run(facts, tmp_path)
     assert (done.returncode, written["passed"]) == (3, False)
-    repair = "`ansible-playbook -i inventory/lab.yml playbooks/site.yml --tags rabbitmq`"
+    repair = "`ansible-playbook -i inventory/kit -i inventory/lab.yml playbooks/site.yml --tags rabbitmq`"
     assert f"           repair: {repair}\n" in done.stdout
     assert [finding for finding in written["checks"] if finding["wrong"]] == [
         {

@@ -18,11 +18,11 @@ def drill(folder, playbook, brokers=3, workers=2, **variables):
     }
     celery = {"celery": {"children": {"celery_workers": {"hosts": {f"w{n}": {} for n in range(1, workers + 1)}}}}}
     children = celery | {group: {"hosts": of_group} for group, of_group in hosts.items()}
-    (folder / "group_vars").mkdir(parents=True)
-    (folder / "group_vars/all").symlink_to(PROJECT / "inventory/group_vars/all")
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "inventory.yml").write_text(yaml.safe_dump({"test": {"children": children}}))
     return kit.run(
-        *["ansible-playbook", "-i", folder / "inventory.yml", PROJECT / "playbooks/drills" / playbook],
+        *["ansible-playbook", *kit.inventory_arguments([kit.KIT_INVENTORY, folder / "inventory.yml"])],
+        PROJECT / "playbooks/drills" / playbook,
         *kit.extra_vars(secrets_dir=folder / "secrets", ansible_host="192.0.2.1", **variables),
         ANSIBLE_CALLBACK_RESULT_FORMAT="json",
     )

@@ -25,4 +25,4 @@ KNOWN = ["cluster_vip", "cluster_vhost", "celery_worker_log_level", "redis_bind"
     ],
 )
 def test_a_name_of_the_kit_that_nobody_knows_is_told(hostvars, texts):
-    assert inputs.unknown_inputs(hostvars, ["cluster", "celery_worker", "redis"], KNOWN) == texts
+    assert inputs.unknown_variables(hostvars, ["cluster", "celery_worker", "redis"], KNOWN) == texts

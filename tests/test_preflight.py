@@ -4,7 +4,6 @@ The hosts are this machine under other names. All cases run at the start, a few 
 """
 
 import os
-import platform
 import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -63,10 +62,6 @@ CASES = {
     "two database servers": (
         ["databases of db1, db2", "leave one host under `postgresql:`"],
         {"groups": {"postgresql": {"db1": {}, "db2": {}}}},
-    ),
-    "a web server without the project": (
-        ["Programs of the group `web`", "put web1 below `celery:`"],
-        {"groups": {"web": {"web1": {}}}},
     ),
     "no workers": (
         ["has no workers", "add at least one host under `celery_workers:`"],
@@ -309,10 +304,6 @@ CASES = {
             },
         },
     ),
-    "a scheduler without the project": (
-        ["Programs of the group `celery_beat`", "put c1 below `celery:`"],
-        {"groups": {"celery_beat": {"c1": {}}}, "in_celery": ["celery_workers"]},
-    ),
     "two instances of Redis on one port": (
         ["Two instances of Redis on r1", "same name or port", "`cluster_redis_locks_port`"],
         {"groups": {"redis": {"r1": {}}}, "variables": {"cluster_redis_locks_port": 6379}},
@@ -323,10 +314,6 @@ CASES = {
             "groups": {"celery_workers": {"w1": {"cluster_c_publisher": True, "celery_app_confirm_publish": False}}},
             "extra": {"preflight_c_publisher_architectures": ["mips"]},
         },
-    ),
-    "a monitoring host without the project": (
-        ["Programs of the group `monitoring`", "put mon1 below `celery:`"],
-        {"groups": {"monitoring": {"mon1": {}}}},
     ),
     "a Flower for everybody": (
         ["Give `flower_users` at least one entry", "`flower_users: {admin:", "anybody could run tasks"],
@@ -384,6 +371,10 @@ GOOD = {
     "variables of somebody else": {
         "variables": {"shop_vip": 1, "redis_version": 7, "cluster_foreign_variables": ["redis_version"]},
     },
+    # Whoever runs a program of the project has it, by the kit's groups.
+    "a scheduler, a site and a Flower on hosts of their own": {
+        "groups": {"celery_beat": {"c1": {}}, "web": {"web1": {}}, "monitoring": {"mon1": {}}}
+    },
     # No load balancer in front of the one broker.
     "everything on one host": {
         "groups": {
@@ -392,15 +383,12 @@ GOOD = {
         }
     },
 }
-# The release that preflight wants, whatever this machine's is.
-THIS_RELEASE = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
 
 
-def preflight(folder, groups=None, variables=None, extra=None, in_celery=("celery_workers", "celery_beat")):
+def preflight(folder, groups=None, variables=None, extra=None):
     """Run preflight.yml on a small good inventory with what the case changes."""
     hosts = {"rabbitmq": {"mq1": {}}, "haproxy": {"lb1": {}}, "celery_workers": {"w1": {}}} | (groups or {})
-    celery = {"children": {group: {"hosts": hosts.pop(group)} for group in in_celery if group in hosts}}
-    children = {"celery": celery} | {group: {"hosts": of_group} for group, of_group in hosts.items()}
+    children = {group: {"hosts": of_group} for group, of_group in hosts.items()}
     of_all = {
         "ansible_connection": "local",
         "ansible_host": "192.0.2.1",
@@ -408,15 +396,14 @@ def preflight(folder, groups=None, variables=None, extra=None, in_celery=("celer
         "cluster_app_source": str(PROJECT / "app/reference"),
     } | (variables or {})
     (folder / "group_vars").mkdir(parents=True)
-    (folder / "group_vars/all").symlink_to(PROJECT / "inventory/group_vars/all")
     (folder / "group_vars/test.yml").write_text(yaml.safe_dump(of_all))
     (folder / "inventory.yml").write_text(yaml.safe_dump({"test": {"children": children}}))
-    return run_preflight([folder / "inventory.yml"], folder, **(extra or {}))
+    return run_preflight([kit.KIT_INVENTORY, folder / "inventory.yml"], folder, **(extra or {}))
 
 
 def run_preflight(inventory_files, folder, **variables):
     """Run preflight.yml on an inventory of hosts that are this machine."""
-    given = {"preflight_supported_releases": [THIS_RELEASE], "secrets_dir": folder / "secrets"} | variables
+    given = {"preflight_supported_releases": [kit.THIS_RELEASE], "secrets_dir": folder / "secrets"} | variables
     return kit.run(
         *["ansible-playbook", *kit.inventory_arguments(inventory_files), "playbooks/preflight.yml"],
         *kit.extra_vars(**given),

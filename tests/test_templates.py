@@ -71,7 +71,6 @@ class Rendered:
             *["--skip-tags", "always"],
             *arguments,
             *kit.extra_vars(
-                render_roles=kit.roles_by_group(),
                 render_templates=TEMPLATES,
                 render_inputs=[(role, name) for role in ROLES for name in inputs_of(role)],
                 # A fact.
@@ -150,7 +149,7 @@ def test_every_template_is_rendered_by_an_inventory(render):
 
 def test_preflight_knows_every_role():
     """A role that it does not list would have unchecked inputs, and templates that no test renders."""
-    assert sorted(role for roles in kit.roles_by_group().values() for role in roles) == ROLES
+    assert sorted(part["role"] for part in kit.PARTS) == ROLES
 
 
 def test_the_daemons_accept_their_configuration(rendered):
@@ -373,12 +372,14 @@ def test_celery_takes_the_command_line_of_every_program(rendered):
 def unwatched(tmp_path_factory):
     """A worker of the lab, if the lab had no monitoring host."""
     folder = tmp_path_factory.mktemp("unwatched")
-    (file,) = INVENTORIES["lab"]
+    kit_inventory, file = INVENTORIES["lab"]
     inventory = yaml.safe_load(file.read_text())
     del inventory["lab"]["children"]["lab_cluster"]["children"]["monitoring"]
     (folder / "group_vars").symlink_to(file.parent / "group_vars")
     (folder / "lab.yml").write_text(yaml.safe_dump(inventory))
-    return Rendered(folder, [folder / "lab.yml"], "--limit", "w1", cluster_app_source=PROJECT / "app/reference")
+    return Rendered(
+        folder, [kit_inventory, folder / "lab.yml"], "--limit", "w1", cluster_app_source=PROJECT / "app/reference"
+    )
 
 
 def test_workers_send_events_only_where_somebody_watches(render, unwatched):

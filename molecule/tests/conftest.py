@@ -1,4 +1,4 @@
-"""One testinfra suite for every scenario, and for production: give it an inventory with `--ansible-inventory`.
+"""One testinfra suite for every scenario, and for production: give it the inventories with `--ansible-inventory=A,B`.
 
 Tests ask for hosts by kind (the keys of GROUP_OF_KIND; `member` is any host) and run once for each host of that kind.
 What a host should be is asked of Ansible, not typed again: `member.expect("rabbitmq_vhost")`.
@@ -42,11 +42,7 @@ GROUP_OF_KIND = {
 }
 RUN_SECONDS = 540
 # The names of all secrets that the kit generates.
-SECRETS = [
-    name
-    for name in yaml.safe_load((PROJECT / "inventory/group_vars/all/secrets.yml").read_text())
-    if name.startswith("secret_")
-]
+SECRETS = [name for name in kit.kit_variables("secrets") if name.startswith("secret_")]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,9 +86,15 @@ class Member:
         return result.stdout
 
 
-def inventory_path(config):
-    """The inventory under test."""
-    return config.getoption("--ansible-inventory") or str(PROJECT / "inventory/lab.yml")
+def inventories(config):
+    """The inventories under test, the kit's first; by default those of the lab."""
+    given = config.getoption("--ansible-inventory")
+    return tuple(given.split(",")) if given else tuple(map(str, kit.INVENTORIES["lab"]))
+
+
+def pytest_configure(config):
+    # For testinfra, which takes one inventory or what Ansible takes without one.
+    os.environ["ANSIBLE_INVENTORY"] = ",".join(inventories(config))
 
 
 def run_playbook(inventory, path, *arguments, expect_success=True):
@@ -101,7 +103,7 @@ def run_playbook(inventory, path, *arguments, expect_success=True):
     One that succeeds shows no warning, which a newcomer would take for a fault. Those of a run that fails may tell why.
     """
     result = subprocess.run(
-        ["ansible-playbook", "-i", inventory, path, *arguments],
+        ["ansible-playbook", *kit.inventory_arguments(inventory), path, *arguments],
         cwd=PROJECT,
         env=os.environ | {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"},
         capture_output=True,
@@ -135,7 +137,7 @@ def expected_values(inventory):
 @functools.cache
 def members(inventory, kind):
     """The hosts of a kind, in the inventory's order of names."""
-    runner = AnsibleRunner(inventory)
+    runner = AnsibleRunner()
     expected = expected_values(inventory)
     return [
         Member(name, runner.get_variables(name)["ansible_host"], runner.get_host(name), expected[name])
@@ -146,7 +148,7 @@ def members(inventory, kind):
 def pytest_generate_tests(metafunc):
     for kind in GROUP_OF_KIND:
         if kind in metafunc.fixturenames:
-            found = members(inventory_path(metafunc.config), kind)
+            found = members(inventories(metafunc.config), kind)
             # An empty list would skip the test in silence; None fails it, unless -m leaves it out.
             names = [member.name for member in found]
             metafunc.parametrize(kind, found or [None], ids=names or ["no-host"], scope="module")
@@ -168,8 +170,8 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def inventory(pytestconfig):
-    """Path of the inventory under test."""
-    return inventory_path(pytestconfig)
+    """The paths of the inventories under test."""
+    return inventories(pytestconfig)
 
 
 def _all_of(kind):

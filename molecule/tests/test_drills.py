@@ -22,10 +22,10 @@ def test_a_drill_does_not_begin_on_a_cluster_that_is_not_healthy(balancers, play
     assert "Inject it" not in output
 
 
-def test_an_interrupted_drill_is_put_right(inventory, brokers, publishers, playbook):
+def test_an_interrupted_drill_is_put_right(brokers, publishers, playbook):
     """Killed while a broker is cut off from the others and the load runs."""
     drill = subprocess.Popen(
-        ["ansible-playbook", "-i", inventory, "playbooks/drills/partition.yml", "-e", "drill_before_seconds=1"],
+        ["ansible-playbook", "playbooks/drills/partition.yml", "-e", "drill_before_seconds=1"],
         cwd=PROJECT,
         env=os.environ | {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"},
         stdout=subprocess.PIPE,

@@ -1,10 +1,28 @@
 """Ansible's filter `unknown_inputs`: which variables look like the kit's and are not, as a mistyped name would."""
 
 import difflib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+
+import yaml
+
+KIT = Path(__file__).resolve().parents[2]
+# What roles observe, and leave to others in the same run.
+OBSERVED = ["celery_app_release", "celery_app_fingerprint"]
 
 
-def unknown_inputs(hostvars: Mapping[str, Mapping], prefixes: Collection[str], known: Collection[str]) -> list[str]:
+def known_inputs(roles: Collection[str]) -> Iterator[str]:
+    """Name everything that the kit reads: the options of these roles, and the variables of inventory/kit/."""
+    for role in roles:
+        spec = yaml.safe_load((KIT / "roles" / role / "meta/argument_specs.yml").read_text())
+        yield from spec["argument_specs"]["main"]["options"]
+        yield f"{role}_status"
+    for file in (KIT / "inventory/kit/group_vars/all").glob("*.yml"):
+        yield from yaml.safe_load(file.read_text())
+    yield from OBSERVED
+
+
+def unknown_variables(hostvars: Mapping[str, Mapping], prefixes: Collection[str], known: Collection[str]) -> list[str]:
     """Name each variable of a host that begins with one of the prefixes and is not known.
 
     Returns texts such as "`celery_worker_logg_level` of w1, w2 (is it `celery_worker_log_level`?)". Only names are
@@ -21,6 +39,15 @@ def unknown_inputs(hostvars: Mapping[str, Mapping], prefixes: Collection[str], k
         nearest = difflib.get_close_matches(name, known, n=1)
         found.append(f"`{name}` of {where}" + (f" (is it `{nearest[0]}`?)" if nearest else ""))
     return found
+
+
+def unknown_inputs(hostvars: Mapping[str, Mapping], roles: Collection[str], foreign: Collection[str]) -> list[str]:
+    """Name each variable of a host that begins as an input of these roles or of the kit does, and that nobody reads.
+
+    :param foreign: names of the operator's own that begin alike.
+    """
+    known = [*known_inputs(roles), *foreign]
+    return unknown_variables(hostvars, ["cluster", "secret", "kit", *roles], known)
 
 
 class FilterModule:

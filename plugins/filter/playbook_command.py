@@ -1,5 +1,6 @@
 """Ansible's filter playbook_command."""
 
+import os
 import shlex
 from pathlib import Path
 
@@ -8,7 +9,8 @@ name: playbook_command
 short_description: The command that runs one of the kit's playbooks on this cluster again
 description:
   - What a message says to type, with every inventory of the run, so that it can reach no other cluster.
-  - It is typed in the kit's folder, where C(ansible.cfg) is. Inventories in there are named from there, others in full.
+  - It is typed where the command of the run was, in a folder with an C(ansible.cfg). What belongs to the kit is named
+    from there, other inventories in full, so that the command reaches the same cluster from another folder, or none.
   - Each word is quoted for a shell. A word that a client chose, such as the name of a queue, has no place in it.
 positional: playbook, arguments
 options:
@@ -29,7 +31,7 @@ author: [Warren]
 """
 
 EXAMPLES = """
-# ansible-playbook -i inventory/production.yml playbooks/site.yml --tags rabbitmq
+# ansible-playbook -i ../warren/inventory/kit -i /srv/shop/hosts.yml ../warren/playbooks/site.yml --tags rabbitmq
 command: "{{ ansible_inventory_sources | playbook_command('site.yml', '--tags', 'rabbitmq') }}"
 """
 
@@ -49,13 +51,13 @@ def playbook_command(sources: list[str], playbook: str, *arguments: str) -> str:
     :param arguments: more words of the command.
     """
     inventories = [word for source in sources for word in ("-i", _typed(source))]
-    return shlex.join(["ansible-playbook", *inventories, f"playbooks/{playbook}", *arguments])
+    return shlex.join(["ansible-playbook", *inventories, os.path.relpath(KIT / "playbooks" / playbook), *arguments])
 
 
 def _typed(source: str) -> str:
-    """Return an inventory as it is typed in the kit's folder; a list of hosts, which has a comma, is no path."""
+    """Return an inventory as it is typed here; a list of hosts, which has a comma, is no path."""
     inside = "," not in source and Path(source).is_relative_to(KIT)
-    return str(Path(source).relative_to(KIT)) if inside else source
+    return os.path.relpath(source) if inside else source
 
 
 class FilterModule:
