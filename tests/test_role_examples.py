@@ -6,6 +6,7 @@ has its default. The daemons check all of them.
 """
 
 import ast
+import hashlib
 import json
 import os
 import re
@@ -149,11 +150,12 @@ class Alone:
 
     def __init__(self, folder, work, inputs, arguments):
         self.folder = folder
-        # Where a playbook's tasks find their files.
-        (work / "files").mkdir(parents=True)
-        for file in (path for role in ROLES for path in role_named(role).files("files")):
-            if not (work / "files" / file.name).exists():
-                (work / "files" / file.name).symlink_to(file)
+        # Where a playbook's tasks find their files and templates.
+        for part in ("files", "templates"):
+            (work / part).mkdir(parents=True)
+            for file in (path for role in ROLES for path in role_named(role).files(part)):
+                if not (work / part / file.name).exists():
+                    (work / part / file.name).symlink_to(file)
         for name, lock_file in (("kiosk-source", "locked.txt"), ("shop-source", "")):
             (work / name).mkdir()
             (work / name / "pyproject.toml").touch()
@@ -291,6 +293,20 @@ def test_python_accepts_what_the_roles_write(rendered, case, monkeypatch):
     load_settings(folder / "celery_app/celeryconfig.py")
     load_beat_settings(folder / "celery_beat/beatconfig.py", monkeypatch)
     assert flowers_complaint((folder / "flower/flowerconfig.py").read_text()) == ""
+
+
+@pytest.mark.parametrize(
+    ("role", "settings", "program"),
+    [("celery_beat", "beatconfig.py", "beatlock.py"), ("flower", "flowerconfig.py", "presence.py")],
+)
+def test_settings_are_named_after_their_content(rendered, role, settings, program):
+    """And after the fingerprint of what all programs have: whatever changes is another folder."""
+    fingerprint = UNUSUAL[role][f"{role}_fingerprint"]["value"]
+    settings = (rendered["unusual"].folder / role / settings).read_text()
+    program = (PROJECT / "roles" / role / "files" / program).read_text().rstrip()
+    # Ansible leaves the backslash alone.
+    name = hashlib.sha256(r"\0".join([fingerprint, settings, program]).encode()).hexdigest()[:12]
+    assert f'"{name}"' in rendered["unusual"].arguments[role]
 
 
 @pytest.mark.parametrize("case", ["default", "unusual"])
