@@ -347,13 +347,15 @@ def test_redis_takes_the_passwords_as_they_are(rendered):
 
 
 def test_every_input_has_an_unusual_value_and_an_effect():
-    listed = {(role, path) for role, entries in UNUSUAL.items() for path in entries}
-    assert listed - set(INPUTS) == set()
-    # What has options is the sum of these.
-    parents = {(role, path) for role, path in INPUTS if any(p.startswith(f"{path}.") for r, p in INPUTS if r == role)}
-    assert {input_ for input_ in set(INPUTS) - listed if input_ not in parents} == set()
-    for role, path in sorted(listed - parents):
-        assert UNUSUAL[role][path].keys() & {"shows", "hides", "test"}, path
+    entries = {(role, path): entry for role in UNUSUAL for path, entry in UNUSUAL[role].items()}
+    # What has options is the sum of these, and needs no effect of its own.
+    parents = {(role, path.rpartition(".")[0]) for role, path in INPUTS}
+    unlisted = [path for role, path in INPUTS if (role, path) not in parents and (role, path) not in entries]
+    assert not unlisted, "give each of them another value in tests/unusual.yml, and say what it changes"
+    unknown = [path for role, path in entries if (role, path) not in INPUTS]
+    assert not unknown, "no role has these inputs of tests/unusual.yml"
+    silent = [path for (role, path), entry in entries.items() if not (entry.keys() & {"shows", "hides", "test"})]
+    assert set(silent) <= {path for _, path in parents}, "say in tests/unusual.yml what these change"
 
 
 def values_at(value, keys):
