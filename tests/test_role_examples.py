@@ -346,6 +346,16 @@ def test_redis_takes_the_passwords_as_they_are(rendered):
     assert said.stdout.split() == ["PONG", "PONG"], said.stdout + said.stderr
 
 
+def test_postgresql_takes_any_other_setting_as_it_is(rendered):
+    wanted = UNUSUAL["postgresql"]["postgresql_extra_config"]["value"]["log_line_prefix"]
+    said = kit.run_in_the_validators_image(
+        *["/usr/lib/postgresql/15/bin/postgres", "-C", "log_line_prefix", "-D", "/var/lib/postgresql/15/main"],
+        *["-c", "config_file=/warren.conf"],
+        volumes=[f"{rendered['unusual'].folder}/postgresql/warren.conf:/warren.conf:ro"],
+    )
+    assert said.stdout.removesuffix("\n") == wanted, said.stdout + said.stderr
+
+
 def test_every_input_has_an_unusual_value_and_an_effect():
     entries = {(role, path): entry for role in UNUSUAL for path, entry in UNUSUAL[role].items()}
     # What has options is the sum of these, and needs no effect of its own.
