@@ -51,6 +51,13 @@ CASES = {
             "variables": {"cluster_vip": "192.0.2.9", "cluster_vip_router_id": 300},
         },
     ),
+    "a password with which VRRP's configuration would break": (
+        ["at most eight characters, none of them a space or a double quote (`secret_keepalived`)"],
+        {
+            "groups": {"haproxy": {"lb1": {}, "lb2": {"ansible_host": "192.0.2.2"}}},
+            "variables": {"cluster_vip": "192.0.2.9", "keepalived_password": 'a"b'},
+        },
+    ),
     "a worker without a HAProxy of its own": (
         ["Each HAProxy serves its own host alone", "w2 has none", "under `haproxy:` too"],
         {"groups": {"haproxy": {"w1": {}}, "celery_workers": {"w1": {}, "w2": {}}}},

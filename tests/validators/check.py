@@ -38,7 +38,8 @@ def haproxy(file, _roles):
 
 def keepalived(file, roles):
     """It wants the interface to be there."""
-    subprocess.run(["ip", "link", "add", "eth0", "type", "bridge"], capture_output=True, timeout=60, check=False)
+    (interface,) = re.findall(r"^ *interface (\S+)$", file.read_text(), re.MULTILINE)
+    subprocess.run(["ip", "link", "add", interface, "type", "bridge"], capture_output=True, timeout=60, check=False)
     return complaint(roles / "keepalived/files/keepalived-check-config", file)
 
 
@@ -148,8 +149,8 @@ def tmpfiles(file, _roles):
 
 
 def prometheus(file, roles):
-    """It wants the files of rules that it names to be there."""
-    for rules in (roles / "prometheus/files/alerts.yml", file.parent / "warren-inventory.yml"):
+    """It wants the files of rules that it names to be there: the role's, and those beside it."""
+    for rules in (roles / "prometheus/files/alerts.yml", *file.parent.glob("*.yml")):
         shutil.copy(rules, "/etc/prometheus")
     return complaint("promtool", "check", "config", file)
 
