@@ -63,16 +63,21 @@ class RabbitMQ:
             assert time.monotonic() < deadline and server.poll() is None, output
             time.sleep(0.2)
 
-    def ctl(self, *arguments):
-        """Run rabbitmqctl, and return what it printed."""
-        done = subprocess.run(
-            [COMMANDS / "rabbitmqctl", "--quiet", *arguments],
-            env=self._environment,
+    def run(self, *command, text=None):
+        """Run a command that talks to the broker, with `text` as its input; its result."""
+        return subprocess.run(
+            command,
+            env=self._environment | {"PATH": f"{COMMANDS}:{os.environ['PATH']}"},
+            input=text,
             capture_output=True,
             text=True,
             timeout=60,
             check=False,
         )
+
+    def ctl(self, *arguments):
+        """Run rabbitmqctl, and return what it printed."""
+        done = self.run("rabbitmqctl", "--quiet", *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

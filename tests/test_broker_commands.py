@@ -1,0 +1,102 @@
+"""The commands that the role rabbitmq installs, with a real RabbitMQ."""
+
+import json
+
+import pytest
+from kit import PROJECT
+from kombu import Connection, Queue
+from rabbitmq import free_port, running_rabbitmq, url_of
+
+FILES = PROJECT / "roles/rabbitmq/files"
+STATUS, HAND_OVER = FILES / "rabbitmq-status", FILES / "rabbitmq-hand-over"
+# What a shell, Erlang and JSON would take for something else.
+STRANGE = 'we"ird $HOME `id` \\ ü'
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory):
+    with running_rabbitmq(tmp_path_factory.mktemp("rabbitmq"), free_port()) as broker:
+        broker.ctl("add_vhost", STRANGE)
+        broker.ctl("set_policy", "-p", STRANGE, "bound", "^b", '{"max-length": 7}', "--apply-to", "queues")
+        with Connection(*url_of(broker.port)) as connection:
+            Queue("here", durable=True)(connection.default_channel).declare()
+        broker.ctl("set_permissions", "-p", STRANGE, "guest", "c", "w", "r")
+        yield broker
+
+
+def read(done):
+    assert (done.returncode, done.stderr) == (0, "")
+    return json.loads(done.stdout)
+
+
+def test_status_is_json_of_all_virtual_hosts(broker):
+    found = read(broker.run(STATUS))
+    assert (found["state"], found["running"]) == ("running", ["test@localhost"])
+    (queue,) = found["leads"]
+    wanted = {"vhost": "/", "name": "here", "type": "classic", "ready": 0, "max_length": None}
+    assert queue | wanted == queue
+    assert {permission["vhost"] for permission in found["permissions"]} == {"/", STRANGE}
+
+
+def test_status_is_of_one_virtual_host_where_it_is_named(broker):
+    found = read(broker.run(STATUS, STRANGE))
+    assert found["leads"] == []
+    (policy,) = found["policies"]
+    assert (policy["vhost"], policy["name"], policy["definition"]) == (STRANGE, "bound", {"max-length": 7})
+    assert found["permissions"] == [{"vhost": STRANGE, "user": "guest", "configure": "c", "write": "w", "read": "r"}]
+
+
+def test_status_can_come_from_somewhere_else(broker):
+    """As playbooks/status.yml has it, which asks hosts that an earlier version has deployed, too."""
+    found = read(broker.run("sh", "-s", STRANGE, text=STATUS.read_text()))
+    assert [policy["name"] for policy in found["policies"]] == ["bound"]
+
+
+def test_a_virtual_host_that_is_not_there_is_an_error(broker):
+    done = broker.run(STATUS, "nowhere")
+    assert done.returncode not in (0, 69)
+    assert done.stdout == "" and "no_such_vhost" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [(STATUS, "--help"), (STATUS, "/", "more"), (HAND_OVER, "--help"), (HAND_OVER, "soon"), (HAND_OVER, "5", "more")],
+)
+def test_other_arguments_only_show_how_to_use_it(broker, command):
+    done = broker.run(*command)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"Usage: {command[0].name} [")
+    assert "Exit codes: 0" in done.stderr
+
+
+def test_a_hand_over_says_which_tasks_are_done_again(broker):
+    with Connection(*url_of(broker.port)) as connection:
+        queue = Queue("held", durable=True)(connection.default_channel)
+        queue.declare()
+        connection.Producer().publish("task", routing_key="held")
+        # Delivered, and acknowledged by nobody.
+        with connection.Consumer(queue, callbacks=[lambda body, message: None]):
+            connection.drain_events(timeout=10)
+            done = broker.run(HAND_OVER, "1")
+    assert done.returncode == 1, done.stderr
+    left = json.loads(done.stdout)
+    assert left["channels_with_tasks"] > 0 and left["busy_queues"] == left["channels_with_messages"] == 0
+    # Clients are gone, and no new ones come in.
+    assert json.loads(broker.run(STATUS).stdout)["connections"] == 0
+    with pytest.raises(OSError):
+        Connection(*url_of(broker.port)).connect()
+
+
+def test_a_hand_over_with_nothing_to_wait_for_is_soon_done(broker):
+    done = broker.run(HAND_OVER, "30")
+    # RabbitMQ itself warns that the node is drained.
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"busy_queues": 0, "channels_with_messages": 0, "channels_with_tasks": 0}
+
+
+def test_a_node_that_does_not_run_is_said_to(broker):
+    broker.ctl("stop")
+    for command in (STATUS, HAND_OVER):
+        done = broker.run(command)
+        assert (done.returncode, done.stdout) == (69, "")
+        assert "unable to perform" in done.stderr
