@@ -216,11 +216,13 @@ def test_without_a_redis_for_locks_celery_once_has_no_setting(rendered):
 
 @pytest.fixture(scope="session")
 def unusual(tmp_path_factory):
-    """The lab with a Redis for locks."""
+    """The lab with a Redis for locks, and with a password and a virtual host that a URL cannot hold as they are."""
     return Rendered(
         tmp_path_factory.mktemp("unusual"),
         INVENTORIES["lab"],
         *["--limit", "w1,mon1"],
+        cluster_vhost="/shop/eu",
+        secret_rabbitmq_celery="p/a@s%2F:#?",
         celery_app_once_redis_url="redis://:p%40ss@192.0.2.51:6380/1",
         celery_app_once_timeout_seconds=1800,
     )
@@ -278,6 +280,14 @@ def test_celery_once_finds_its_setting(unusual):
             "settings": {"url": "redis://:p%40ss@192.0.2.51:6380/1", "default_timeout": 1800},
         }
         assert import_backend(app.conf.ONCE).redis.connection_pool.connection_kwargs["port"] == 6380
+
+
+def test_celery_logs_in_with_any_password_at_any_virtual_host(unusual):
+    for _, path in unusual.files("celeryconfig.py"):
+        _, app = load_settings(path)
+        with app.connection_for_write() as connection:
+            assert (connection.userid, connection.password) == ("celery", "p/a@s%2F:#?")
+            assert (connection.virtual_host, connection.port) == ("/shop/eu", 5672)
 
 
 def test_every_broker_url_goes_through_py_amqp_to_a_haproxy_or_to_the_only_broker(rendered):

@@ -1,0 +1,54 @@
+"""Ansible's filters about hosts of a group: `host_values`, `addresses`, `endpoints` and `targets`.
+
+They read the inventory only, never gathered facts, so that `--limit` works. Of each host only the variable in question
+is looked at, as every look templates it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+Groups = Mapping[str, list[str]]
+Hostvars = Mapping[str, Mapping[str, Any]]
+
+
+def host_values(groups: Groups, group: str, hostvars: Hostvars, variable: str) -> list:
+    """Return the value that a variable has on each host of a group; none where there is no such group.
+
+    Raises AnsibleFilterError for a host that does not have the variable.
+    """
+    return list(_values(groups, group, hostvars, variable).values())
+
+
+def addresses(groups: Groups, group: str, hostvars: Hostvars) -> dict[str, str]:
+    """Return the address of each host of a group, by the host's name; none where there is no such group.
+
+    Raises AnsibleFilterError for a host that has no address in the inventory.
+    """
+    return _values(groups, group, hostvars, "ansible_host")
+
+
+def endpoints(addresses: Iterable[str], port: int | str) -> list[str]:
+    """Return ADDRESS:PORT for each address."""
+    return [f"{address}:{port}" for address in addresses]
+
+
+def targets(addresses: Mapping[str, str], port: int | str) -> dict[str, str]:
+    """Return ADDRESS:PORT for each host's address, by the host's name, as the role `prometheus` takes them."""
+    return dict(zip(addresses, endpoints(addresses.values(), port), strict=True))
+
+
+def _values(groups: Groups, group: str, hostvars: Hostvars, variable: str) -> dict[str, Any]:
+    try:
+        return {host: hostvars[host][variable] for host in groups.get(group, [])}
+    except KeyError as error:
+        hosts = ", ".join(host for host in groups[group] if variable not in hostvars[host])
+        raise AnsibleFilterError(f"Set `{variable}` of {hosts} in the inventory.") from error
+
+
+class FilterModule:
+    """The filters, as Ansible asks for them."""
+
+    def filters(self) -> dict[str, Callable]:
+        return {"host_values": host_values, "addresses": addresses, "endpoints": endpoints, "targets": targets}

@@ -1,0 +1,33 @@
+"""Ansible's filters `broker_urls` and `redis_url`.
+
+Users, passwords and virtual hosts may hold any character: they are percent-encoded, the slash too.
+"""
+
+from collections.abc import Callable, Iterable
+from urllib.parse import quote
+
+
+def broker_urls(addresses: Iterable[str], port: int | str, user: str, password: str, vhost: str) -> list[str]:
+    """Return the URL of a virtual host at each address.
+
+    The transport is py-amqp by name: a bare amqp:// becomes librabbitmq as soon as that is importable, and a worker
+    cannot consume through it.
+    """
+    login, path = f"{_quoted(user)}:{_quoted(password)}", _quoted(vhost)
+    return [f"pyamqp://{login}@{address}:{port}/{path}" for address in addresses]
+
+
+def redis_url(address: str | None, port: int | str, password: str, database: int) -> str:
+    """Return the URL of one of a Redis instance's numbered databases; an empty text without an address."""
+    return f"redis://:{_quoted(password)}@{address}:{port}/{database}" if address else ""
+
+
+def _quoted(text: object) -> str:
+    return quote(str(text), safe="")
+
+
+class FilterModule:
+    """The filters, as Ansible asks for them."""
+
+    def filters(self) -> dict[str, Callable]:
+        return {"broker_urls": broker_urls, "redis_url": redis_url}

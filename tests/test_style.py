@@ -1,0 +1,91 @@
+"""What no linter holds of the house's style: Jinja that can be read, and lines that fit on a screen."""
+
+from collections.abc import Iterator
+
+import jinja2
+import yaml
+from kit import PROJECT
+from test_contract import ALL_GROUP_VARS, JINJA, expressions_of, load
+
+MOST_FILTERS = 4
+LONGEST_LINE = 140
+# Prometheus' own templates, in braces as well.
+NOT_JINJA = {"alerts.yml", "alerts_test.yml"}
+# To be mended; each entry goes when its file is.
+TOO_MANY_FILTERS = {"playbooks/preflight.yml"}
+TOO_LONG = {
+    "roles/celery_beat/templates/beatconfig.py.j2",
+    "roles/celery_beat/templates/celery-beat.conf.j2",
+    "roles/celery_worker/templates/celery-restart.service.j2",
+    "roles/celery_worker/templates/celery-watchdog.service.j2",
+    "roles/celery_worker/templates/celery-workers.conf.j2",
+    "roles/flower/templates/flower.conf.j2",
+}
+
+
+def files(suffix: str) -> Iterator[tuple[str, str]]:
+    """Yield each file of the repository with this suffix, but for those in hidden folders: its path and its text."""
+    for path in sorted(PROJECT.rglob(f"*{suffix}")):
+        name = path.relative_to(PROJECT)
+        if not any(part.startswith(".") for part in name.parts):
+            yield name.as_posix(), path.read_text()
+
+
+def templates() -> Iterator[tuple[str, jinja2.nodes.Template]]:
+    """Yield each Jinja template, whether it is a file or a text in YAML: the path of its file, and what it says."""
+    for name, text in files(".j2"):
+        yield name, parsed(text)
+    for name, text in files(".yml"):
+        if name.rpartition("/")[2] not in NOT_JINJA:
+            yield from ((name, parsed(template)) for template in expressions_of(yaml.safe_load(text)))
+
+
+def parsed(template: str) -> jinja2.nodes.Template:
+    """Parse a Jinja template. Ansible leaves the backslashes of strings alone, which Jinja would halve."""
+    return JINJA.parse(template.replace("\\", "\\\\"))
+
+
+def outermost_expressions(node: jinja2.nodes.Node) -> Iterator[jinja2.nodes.Expr]:
+    """Yield the expressions below a node that are in no other one."""
+    for child in node.iter_child_nodes():
+        if isinstance(child, jinja2.nodes.Expr):
+            yield child
+        else:
+            yield from outermost_expressions(child)
+
+
+def filters_of(expression: jinja2.nodes.Expr) -> list[str]:
+    """The filters that an expression uses, itself and all that is in it."""
+    found = list(expression.find_all(jinja2.nodes.Filter))
+    return [node.name for node in [expression] * isinstance(expression, jinja2.nodes.Filter) + found]
+
+
+def test_filters_are_counted_in_each_expression():
+    template = "{{ a | b(c | d) | e }} {{ f }} {% for g in h | i if g | j %}{{ g | k }}{% endfor %}"
+    counts = [len(filters_of(expression)) for expression in outermost_expressions(parsed(template))]
+    assert [count for count in counts if count] == [3, 1, 1, 1]
+
+
+def test_no_expression_is_a_program():
+    """What needs more filters is easier to read, and to test, as a filter of its own in plugins/filter."""
+    found = {
+        name
+        for name, template in templates()
+        for expression in outermost_expressions(template)
+        if len(filters_of(expression)) > MOST_FILTERS
+    }
+    assert found == TOO_MANY_FILTERS
+
+
+def test_the_wiring_has_expressions_only():
+    """No statement, and no list that is made as text."""
+    for template in expressions_of(load(ALL_GROUP_VARS / "wiring.yml")):
+        tree = parsed(template)
+        assert {type(node) for node in tree.body} == {jinja2.nodes.Output}, template
+        assert "from_json" not in {node.name for node in tree.find_all(jinja2.nodes.Filter)}, template
+
+
+def test_the_lines_of_a_template_fit_on_a_screen():
+    """As yamllint and ruff say of YAML and Python."""
+    found = {name for name, text in files(".j2") if max(map(len, text.splitlines()), default=0) > LONGEST_LINE}
+    assert found == TOO_LONG

@@ -1,0 +1,44 @@
+"""An own password may hold any character, and so may the name of a virtual host: Celery finds them in the URL."""
+
+import pytest
+import urls
+from kombu.utils.url import url_to_parts
+from redis.connection import parse_url
+
+# What ends or begins a part of a URL, what a URL cannot hold, and what `%` makes of two digits.
+NASTY = ["p/a@s:s", "a?b#c", "50%", "%2F", "a b+c", "é[]\\", "\"quotes'", "&=;,"]
+
+
+def test_a_plain_login_stays_as_it_is():
+    assert urls.broker_urls(["192.0.2.1", "192.0.2.2"], 5672, "celery", "s3cret", "warren") == [
+        "pyamqp://celery:s3cret@192.0.2.1:5672/warren",
+        "pyamqp://celery:s3cret@192.0.2.2:5672/warren",
+    ]
+    assert urls.redis_url("192.0.2.3", 6379, "s3cret", 1) == "redis://:s3cret@192.0.2.3:6379/1"
+
+
+@pytest.mark.parametrize("text", [*NASTY, "/", "/shop", "shop/eu", "shop/"])
+def test_celery_finds_what_was_put_into_a_brokers_url(text):
+    (url,) = urls.broker_urls(["192.0.2.1"], 5672, f"{text}u", f"{text}p", text)
+    parts = url_to_parts(url)
+    assert (parts.scheme, parts.hostname, parts.port) == ("pyamqp", "192.0.2.1", 5672)
+    assert (parts.username, parts.password, parts.path, parts.query) == (f"{text}u", f"{text}p", text, {})
+
+
+@pytest.mark.parametrize("password", NASTY)
+def test_redis_client_finds_the_password(password):
+    found = parse_url(urls.redis_url("192.0.2.3", "6380", password, 1))
+    assert (found["host"], found["port"], found["db"]) == ("192.0.2.3", 6380, 1)
+    assert found["password"] == password
+    assert "username" not in found
+
+
+def test_a_password_of_digits_is_a_text():
+    """YAML makes a number of it."""
+    assert urls.redis_url("192.0.2.3", 6379, 12345678, 0) == "redis://:12345678@192.0.2.3:6379/0"
+    assert urls.broker_urls(["192.0.2.1"], 5672, "celery", 12345678, 1) == ["pyamqp://celery:12345678@192.0.2.1:5672/1"]
+
+
+@pytest.mark.parametrize("address", ["", None])
+def test_without_a_redis_there_is_no_url(address):
+    assert urls.redis_url(address, 6379, "s3cret", 0) == ""
