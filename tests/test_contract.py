@@ -79,7 +79,8 @@ class Role:
         """The variables that the role itself defines: in vars/, in a task's `vars`, registered, or by set_fact."""
         names = {name for path in self.files("vars") for name in load(path) or {}}
         for _, task in self.tasks:
-            names |= set(task.get("vars") or {}) | ({task["register"]} if "register" in task else set())
+            names |= set(task.get("vars") or {}) - set(given(task))
+            names |= {task["register"]} if "register" in task else set()
             for key, value in task.items():
                 if module(key) == "set_fact":
                     names |= set(value) - {"cacheable"}
@@ -122,6 +123,17 @@ def module(key: str) -> str:
     return key.rpartition(".")[2]
 
 
+def called(task: dict) -> dict:
+    """What a task says of the role that it calls, its `name` and perhaps `tasks_from`; {} if it calls none."""
+    return next((value for key, value in task.items() if module(key) in ("include_role", "import_role")), {})
+
+
+def given(task: dict) -> dict:
+    """The inputs that a task gives to the role that it calls."""
+    role = called(task).get("name")
+    return {name: value for name, value in (task.get("vars") or {}).items() if role and name.startswith(f"{role}_")}
+
+
 def expressions_of(value, bare: bool = False) -> Iterator[str]:
     """Yield every string of a YAML document that Ansible would template, each as a Jinja template."""
     if isinstance(value, dict):
@@ -155,6 +167,8 @@ def role(request) -> Role:
 @pytest.mark.parametrize("file", REQUIRED_FILES)
 def test_the_role_has_the_file(role, file):
     """Whoever knows one role finds their way in the next."""
+    if role.name in inputs.CALLED_ROLES and file == "tasks/health.yml":
+        return
     assert (role.path / file).is_file(), f"roles/{role.name}/{file} is missing"
 
 
@@ -236,8 +250,26 @@ def test_the_role_reads_no_other_roles_variables(role):
     assert not foreign, f"make it an input of the role and set it in wiring.yml: {foreign}"
 
 
+def test_a_role_that_calls_another_gives_it_its_inputs(role):
+    """All that it requires, and nothing that it does not know. Only the roles that are made for it may be called."""
+    for file, task in role.tasks:
+        name = called(task).get("name")
+        if not name:
+            continue
+        assert name in inputs.CALLED_ROLES, f"{file}: {task['name']}"
+        options = role_named(name).options
+        assert given(task).keys() <= options.keys(), f"{file}: {task['name']}"
+        # Only the name of the entry that is removed, or nothing at all, is asked for where nothing is run.
+        if called(task).get("tasks_from") not in ("start", "absent"):
+            required = {option for option, spec in options.items() if spec.get("required")}
+            assert required <= given(task).keys(), f"{file}: {task['name']}"
+
+
 def test_the_role_mentions_no_cluster_variable_and_no_other_roles_option(role):
-    """Nor does a comment or a string. Only the message of a failure may, as it says what to type in the inventory."""
+    """Nor does a comment or a string. Only the message of a failure may, as it says what to type in the inventory.
+
+    A role that calls another names the inputs that it gives.
+    """
     words = {name for file in ("cluster.yml", "secrets.yml") for name in load(KIT_VARS / file)}
     words |= {name for other in ROLES if other != role.name for name in role_named(other).options}
     # `rabbitmq_prometheus` is a plugin and `cluster_status` a command: only names that somebody defines are meant.
@@ -248,12 +280,16 @@ def test_the_role_mentions_no_cluster_variable_and_no_other_roles_option(role):
         text = " ".join(path.read_text().split())
         for message in allowed:
             text = text.replace(" ".join(message.split()), "")
+        for name in {name for _, task in role.tasks for name in given(task)}:
+            text = text.replace(f" {name}:", "")
         found |= {match[1]: str(path.relative_to(role.path)) for match in mention.finditer(text)}
     assert not found
 
 
 def fail_messages(task: dict) -> Iterator[str]:
-    """What a task says when it fails: an assert's fail_msg, or the msg of `fail`."""
+    """What a task says when it fails: an assert's fail_msg, the msg of `fail`, or what a called role is to say."""
+    if f"{called(task).get('name')}_inputs" in given(task):
+        yield task["vars"][f"{called(task)['name']}_inputs"]
     for key, arguments in task.items():
         name = {"assert": "fail_msg", "fail": "msg"}.get(module(key))
         if name and name in arguments:
@@ -296,6 +332,8 @@ def test_preflight_knows_what_the_role_observes(role):
 
 
 def test_the_table_of_parts_says_what_the_role_has(role):
+    if role.name in inputs.CALLED_ROLES:
+        return
     (part,) = [part for part in kit.PARTS if part["role"] == role.name]
     files = {"preflight", "health", "status"}
     assert set(part["has"]) == {name for name in files if (role.path / f"tasks/{name}.yml").exists()}

@@ -122,6 +122,50 @@ CASES = {
         ["Only the pool prefork replaces its processes", "program all on w1"],
         {"variables": {"cluster_worker_programs": [PROGRAM | {"pool": "threads", "max_tasks_per_child": 5}]}},
     ),
+    "a worker program with the name of all": (
+        ["w1 cannot be told this in celery-workers.conf", "named all", "Correct", "names in `cluster_worker_programs`"],
+        {"variables": {"cluster_worker_programs": [PROGRAM]}},
+    ),
+    "an argument with a line break": (
+        [
+            "w1 cannot be told this in celery-workers.conf: the program both",
+            "user=root' has a line break",
+            "Correct `extra_arguments`",
+        ],
+        {
+            "variables": {
+                "cluster_worker_programs": [PROGRAM | {"name": "both", "extra_arguments": ["--logfile=a\nuser=root"]}]
+            }
+        },
+    ),
+    "two arguments in one": (
+        ["Each entry of `extra_arguments` is one argument", "split '-O fair' of the worker program both on w1 in two"],
+        {"variables": {"cluster_worker_programs": [PROGRAM | {"name": "both", "extra_arguments": ["-E", "-O fair"]}]}},
+    ),
+    "a worker's module with a line break": (
+        ["w1 cannot be told this in celery-workers.conf", "has a line break", "`cluster_app_module`"],
+        {"groups": {"celery_workers": {"w1": {"celery_worker_app_module": "shop\nuser=root"}}}},
+    ),
+    "a scheduler's module with a line break": (
+        ["c1 cannot be told this in celery-beat.conf: the program beat", "`cluster_app_module`"],
+        {"groups": {"celery_beat": {"c1": {"celery_beat_app_module": "shop\nuser=root"}}}},
+    ),
+    "a Flower's module with a line break": (
+        ["w1 cannot be told this in flower.conf: the program flower", "`cluster_app_module`"],
+        {"groups": {"monitoring": {"w1": {}}}, "variables": {"flower_app_module": "shop\nuser=root"}},
+    ),
+    "a web server's command in two lines": (
+        ["w1 cannot be told this in web.conf: the program web", "has a line break", "Correct `cluster_web_command`"],
+        {"groups": {"web": {"w1": {}}}, "variables": {"cluster_web_command": "gunicorn shop.wsgi\nuser=root"}},
+    ),
+    "a web server's command with an open quote": (
+        ["w1 cannot be told this in web.conf: the program web", "No closing quotation", "`cluster_web_command`"],
+        {"groups": {"web": {"w1": {}}}, "variables": {"cluster_web_command": "gunicorn 'shop.wsgi"}},
+    ),
+    "a mistyped input of supervisord's programs": (
+        ["`supervisor_program_log_backups` of all hosts (is it"],
+        {"variables": {"supervisor_program_log_backups": 9}},
+    ),
     "an unknown serializer": (
         ["Correct these inputs of w1", "celery_app_serializer", "msgpack"],
         {"variables": {"celery_app_serializer": "xml"}},
@@ -368,6 +412,19 @@ GOOD = {
                 {"name": "nightly", "task": "t", "crontab": "30 3 * * mon"},
                 {"name": "often", "task": "t", "every_seconds": 0.5, "queue": "slow", "expires_seconds": 5},
             ],
+        },
+    },
+    "values that mean something to supervisord": {
+        "groups": {"web": {"w1": {}}, "monitoring": {"w1": {}}},
+        "variables": {
+            "cluster_worker_programs": [
+                PROGRAM
+                | {
+                    "name": "both",
+                    "extra_arguments": ["--statedb=/var/lib/celery/home/%n.state", "%(here)s ; # ' \"", ""],
+                }
+            ],
+            "cluster_web_command": 'sh -c \'exec gunicorn "shop.wsgi" --log-format "%(h)s ; #"\'\n',
         },
     },
     "a shared address": {

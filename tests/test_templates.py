@@ -40,6 +40,14 @@ TEMPLATES = [
     for role in ROLES
     for path in sorted((PROJECT / "roles" / role / "templates").rglob("*.j2"))
 ]
+# The template of the entries in supervisord's conf.d, and what each role that has one gives it.
+PROGRAM = ("supervisor_program", "program.conf.j2")
+PROGRAMS = {
+    role: task["vars"]
+    for role in ROLES
+    for path in (PROJECT / "roles" / role / "tasks").glob("program.yml")
+    for task in yaml.safe_load(path.read_text())
+}
 # Checked in this file, the others by the image's validators.
 CHECKED_HERE = {
     "60-warren.conf",
@@ -71,7 +79,8 @@ class Rendered:
             *["--skip-tags", "always"],
             *arguments,
             *kit.extra_vars(
-                render_templates=TEMPLATES,
+                render_templates=[template for template in TEMPLATES if template != PROGRAM],
+                render_programs=PROGRAMS,
                 render_inputs=[(role, name) for role in ROLES for name in inputs_of(role)],
                 # A fact.
                 __host_is_container=False,
@@ -87,9 +96,16 @@ class Rendered:
         for host, result in tasks["Render"].items():
             for item in result["results"]:
                 role, template = item["item"]
-                path = self.folder / host / role / template.removesuffix(".j2")
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(item["msg"])
+                self.write(host, role, template.removesuffix(".j2"), item["msg"])
+        for host, result in tasks["Render the programs"].items():
+            for item in result.get("results", []):
+                role = item["item"]["key"]
+                self.write(host, role, f"{PROGRAMS[role]['supervisor_program_file']}.conf", item["msg"])
+
+    def write(self, host, role, name, text):
+        path = self.folder / host / role / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
 
     def files(self, name):
         """The rendered files of this name: (host, path)."""
@@ -144,12 +160,15 @@ def test_every_template_is_rendered_by_an_inventory(render):
         for host, path in everything.files("*")
         if path.is_file()
     }
-    assert {f"{role}/{template.removesuffix('.j2')}" for role, template in TEMPLATES} - done == set()
+    wanted = {f"{role}/{template.removesuffix('.j2')}" for role, template in TEMPLATES if (role, template) != PROGRAM}
+    wanted |= {f"{role}/{given['supervisor_program_file']}.conf" for role, given in PROGRAMS.items()}
+    assert wanted - done == set()
 
 
 def test_preflight_knows_every_role():
     """A role that it does not list would have unchecked inputs, and templates that no test renders."""
-    assert sorted(part["role"] for part in kit.PARTS) == ROLES
+    # What other roles call has its inputs from them, and from no inventory.
+    assert sorted(part["role"] for part in kit.PARTS) == [role for role in ROLES if role != PROGRAM[0]]
 
 
 def test_the_daemons_accept_their_configuration(rendered):

@@ -173,3 +173,67 @@ def test_old_temporary_files_are_removed_and_counted(worker):
         assert re.search(r"^/tmp: removed 1, \d+ left; inodes used: \d+%$", said, re.MULTILINE), said
     finally:
         worker.run(f"rm -f {' '.join(made)}")
+
+
+ENTRY = "/etc/supervisor/conf.d/celery-workers.conf"
+
+
+@pytest.mark.cluster
+@pytest.mark.disruptive
+@pytest.mark.lengthy
+def test_an_argument_that_means_something_to_supervisord_reaches_the_program(workers, playbook):
+    """And supervisord starts with it again. `%n` is Celery's own: the name of the program."""
+    worker = workers[0]
+    argument = "--statedb=/var/lib/celery/home/%n ; #.state"
+    wanted = [program | {"extra_arguments": [argument]} for program in programs(worker)]
+    changed = json.dumps({"celery_worker_programs": wanted})
+    only_this = ["playbooks/site.yml", "--tags", "celery_worker", "--limit", worker.name]
+    try:
+        playbook(*only_this, "-e", changed)
+        worker.run("systemctl restart supervisor", seconds=400)
+        playbook("playbooks/health.yml", "--limit", worker.name)
+        for program in wanted:
+            command = worker.run(f"cat /proc/{worker.pid(program['name'])}/cmdline").split("\0")
+            assert argument in command
+            # Python chooses the file's ending.
+            assert worker.run(f"find /var/lib/celery/home -name '{program['name']} ; #.state*'") != ""
+    finally:
+        playbook(*only_this)
+        worker.run("sh -c 'rm -f /var/lib/celery/home/*.state*'")
+
+
+@pytest.mark.cluster
+@pytest.mark.disruptive
+@pytest.mark.lengthy
+def test_an_entry_that_supervisord_would_not_take_is_refused_and_the_old_one_stays(workers, playbook):
+    """Here because another entry has a program of the same name already."""
+    worker = workers[0]
+    name = programs(worker)[0]["name"]
+    before = worker.run(f"sha256sum {ENTRY}; supervisorctl pid {name}")
+    other = "/etc/supervisor/conf.d/another.conf"
+    worker.run("sh -c %s", f"printf '[program:{name}]\\ncommand=/bin/true\\n' >{other}")
+    changed = json.dumps({"celery_worker_log_backups": 6})
+    only_this = ["playbooks/site.yml", "--tags", "celery_worker", "--limit", worker.name]
+    try:
+        output, _ = playbook(*only_this, "-e", changed, expect_success=False)
+        said = " ".join(output.split())
+        assert "would not start with the new celery-workers.conf, so the old one stays" in said
+        assert f"{other} has a program of the same name: {name}" in said
+        assert worker.run(f"sha256sum {ENTRY}; supervisorctl pid {name}") == before
+    finally:
+        worker.run(f"rm {other}")
+
+
+@pytest.mark.cluster
+@pytest.mark.disruptive
+@pytest.mark.lengthy
+def test_a_bad_entry_of_an_earlier_version_is_written_anew(workers, playbook):
+    """Although supervisord does not start with it."""
+    worker = workers[0]
+    good = worker.run(f"cat {ENTRY}")
+    worker.run(f"sed -i '/^command=/s/$/ --statedb=%n/' {ENTRY}")
+    worker.run("systemctl restart supervisor", seconds=400)
+    playbook("playbooks/site.yml", "--tags", "celery_worker", "--limit", worker.name)
+    assert worker.run(f"cat {ENTRY}") == good
+    assert not worker.host.file(f"{ENTRY}.refused").exists
+    playbook("playbooks/health.yml", "--limit", worker.name)

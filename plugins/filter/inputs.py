@@ -9,6 +9,8 @@ import yaml
 KIT = Path(__file__).resolve().parents[2]
 # What roles observe, and leave to others in the same run.
 OBSERVED = ["celery_app_release", "celery_app_fingerprint"]
+# Roles that have their inputs from other roles, and none from an inventory.
+CALLED_ROLES = ["supervisor_program"]
 
 
 def known_inputs(roles: Collection[str]) -> Iterator[str]:
@@ -47,7 +49,7 @@ def unknown_inputs(hostvars: Mapping[str, Mapping], roles: Collection[str], fore
     :param foreign: names of the operator's own that begin alike.
     """
     known = [*known_inputs(roles), *foreign]
-    return unknown_variables(hostvars, ["cluster", "secret", "kit", *roles], known)
+    return unknown_variables(hostvars, ["cluster", "secret", "kit", *CALLED_ROLES, *roles], known)
 
 
 class FilterModule:

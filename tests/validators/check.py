@@ -192,6 +192,7 @@ VALIDATORS = {
     "rabbitmq-env.conf": shell,
     "rabbitmq-server": logrotate,
     "run": shell,
+    "program.conf": supervisor,
     "celery-workers.conf": supervisor,
     "celery-beat.conf": supervisor,
     "redis.conf": redis,
