@@ -76,11 +76,10 @@ def extra_vars(**variables):
 
 def kit_variables(*names):
     """The variables that these files of the kit's inventory set, all of them without a name."""
-    files = [KIT_INVENTORY / f"group_vars/all/{name}.yml" for name in names]
-    found = {}
-    for file in files or sorted(KIT_INVENTORY.glob("group_vars/all/*.yml")):
-        found |= yaml.safe_load(file.read_text())
-    return found
+    files = [KIT_INVENTORY / f"{name}.yml" for name in names] or sorted(KIT_INVENTORY.glob("*.yml"))
+    return {
+        name: value for file in files for name, value in yaml.safe_load(file.read_text())["all"].get("vars", {}).items()
+    }
 
 
 PARTS = kit_variables("parts")["kit_parts"]

@@ -24,7 +24,6 @@ import yaml
 
 PROJECT = Path(__file__).resolve().parents[1]
 ROLES = sorted(path.name for path in (PROJECT / "roles").iterdir() if path.is_dir())
-KIT_VARS = PROJECT / "inventory/kit/group_vars/all"
 REQUIRED_FILES = [
     "README.md",
     "meta/main.yml",
@@ -270,7 +269,7 @@ def test_the_role_mentions_no_cluster_variable_and_no_other_roles_option(role):
 
     A role that calls another names the inputs that it gives.
     """
-    words = {name for file in ("cluster.yml", "secrets.yml") for name in load(KIT_VARS / file)}
+    words = set(kit.kit_variables("cluster", "secrets"))
     words |= {name for other in ROLES if other != role.name for name in role_named(other).options}
     # `rabbitmq_prometheus` is a plugin and `cluster_status` a command: only names that somebody defines are meant.
     mention = re.compile(rf"\b({'|'.join(map(re.escape, sorted(words)))}|groups\[)")
@@ -392,7 +391,7 @@ def test_every_regular_expression_means_what_it_says():
 
 def test_the_wiring_holds_no_address():
     """Addresses have one home, the inventory; the loopback's is no host's."""
-    text = (KIT_VARS / "wiring.yml").read_text().replace("127.0.0.1", "")
+    text = (kit.KIT_INVENTORY / "wiring.yml").read_text().replace("127.0.0.1", "")
     found = re.findall(r"\b(?:\d{1,3}\.){3}\d{1,3}\b", text)
     for word in re.findall(r"[0-9A-Fa-f:]{2,}", text):
         with contextlib.suppress(ValueError):

@@ -3,24 +3,15 @@
 from collections.abc import Iterator
 
 import jinja2
+import kit
 import yaml
 from kit import PROJECT
-from test_contract import ALL_GROUP_VARS, JINJA, expressions_of, load
+from test_contract import JINJA, expressions_of
 
 MOST_FILTERS = 4
 LONGEST_LINE = 140
 # Prometheus' own templates, in braces as well.
 NOT_JINJA = {"alerts.yml", "alerts_test.yml"}
-# To be mended; each entry goes when its file is.
-TOO_MANY_FILTERS = {"playbooks/preflight.yml"}
-TOO_LONG = {
-    "roles/celery_beat/templates/beatconfig.py.j2",
-    "roles/celery_beat/templates/celery-beat.conf.j2",
-    "roles/celery_worker/templates/celery-restart.service.j2",
-    "roles/celery_worker/templates/celery-watchdog.service.j2",
-    "roles/celery_worker/templates/celery-workers.conf.j2",
-    "roles/flower/templates/flower.conf.j2",
-}
 
 
 def files(suffix: str) -> Iterator[tuple[str, str]]:
@@ -74,12 +65,12 @@ def test_no_expression_is_a_program():
         for expression in outermost_expressions(template)
         if len(filters_of(expression)) > MOST_FILTERS
     }
-    assert found == TOO_MANY_FILTERS
+    assert found == set()
 
 
 def test_the_wiring_has_expressions_only():
     """No statement, and no list that is made as text."""
-    for template in expressions_of(load(ALL_GROUP_VARS / "wiring.yml")):
+    for template in expressions_of(kit.kit_variables("wiring")):
         tree = parsed(template)
         assert {type(node) for node in tree.body} == {jinja2.nodes.Output}, template
         assert "from_json" not in {node.name for node in tree.find_all(jinja2.nodes.Filter)}, template
@@ -88,4 +79,4 @@ def test_the_wiring_has_expressions_only():
 def test_the_lines_of_a_template_fit_on_a_screen():
     """As yamllint and ruff say of YAML and Python."""
     found = {name for name, text in files(".j2") if max(map(len, text.splitlines()), default=0) > LONGEST_LINE}
-    assert found == TOO_LONG
+    assert found == set()
