@@ -32,6 +32,13 @@ def test_each_node_sees_all_nodes_running(broker, status):
     assert status["alarms"] == []
 
 
+def test_an_operator_can_ask_the_node(broker):
+    found = json.loads(broker.run("rabbitmq-status"))
+    assert (found["state"], found["partitions"], found["alarms"]) == ("running", [], [])
+    assert broker.expect("rabbitmq_vhost") in {permission["vhost"] for permission in found["permissions"]}
+    assert json.loads(broker.run("rabbitmq-status %s", broker.expect("rabbitmq_vhost")))["version"] == found["version"]
+
+
 def test_effective_settings(broker):
     """Asked of the running node, as a file may be newer than the node."""
     effective = broker.run(
