@@ -59,6 +59,26 @@ def run(command, *arguments, **environment):
     )
 
 
+def run_action(name, facts, folder):
+    """Run an action plugin on facts, in check mode, and return its result and what its file holds."""
+    (folder / "facts.json").write_text(json.dumps(facts))
+    file = folder / "new" / "found.json"
+    given = "{{ lookup('ansible.builtin.file', folder ~ '/facts.json') | from_json }}"
+    tasks = [
+        {"name": "Run it", name: {"facts": given, "file": str(file)}, "register": "result"},
+        {
+            "name": "Keep the result",
+            "ansible.builtin.copy": {"content": "{{ result | to_json }}", "dest": str(folder / "result.json")},
+            "check_mode": False,
+        },
+    ]
+    play = {"name": "Act", "hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks}
+    (folder / "play.json").write_text(json.dumps([play]))
+    done = run("ansible-playbook", "--check", folder / "play.json", *extra_vars(folder=folder, ansible_become=False))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads((folder / "result.json").read_text()), json.loads(file.read_text())
+
+
 def warnings_in(text):
     """The lines of an Ansible command's output that a newcomer would take for a fault of the kit."""
     return re.findall(r"^\[(?:DEPRECATION )?WARNING\].*|^.*\b[A-Z]\w*Warning: .*", text, re.MULTILINE)

@@ -4,11 +4,11 @@ import json
 import re
 import shutil
 
-import doctor
 import kit
 import pytest
 import yaml
 from kit import PROJECT
+from warren import doctor
 
 RULES = PROJECT / "roles/prometheus/files/alerts.yml"
 TESTS = PROJECT / "tests/alerts_test.yml"

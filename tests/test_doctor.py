@@ -2,15 +2,12 @@
 
 import json
 import re
-import subprocess
-import sys
-from pathlib import Path
 
-import doctor
 import kit
 import pytest
 import yaml
 from cluster_facts import EVENTS, HOST, INFO, POLICY, QUEUE, broker, cluster_facts, host, project, said, worker
+from warren import doctor
 
 DEFAULT = QUEUE | {"name": "default"}
 REPLIES = QUEUE | {"name": "0b4c7a34-5e1d-4c0e-9f0b-6d2f1c9b8a77", "mirrors": [], "ready": 400}
@@ -469,7 +466,7 @@ def test_what_the_playbook_gives_is_enough_where_no_host_answers(tmp_path):
     facts = json.loads((tmp_path / "facts.json").read_text())
     assert facts["commands"] == cluster_facts()["commands"]
     done, written = run(facts, tmp_path)
-    assert (done.returncode, len(written["checks"])) == (3, len(doctor.CHECKS))
+    assert (done["passed"], len(written["checks"])) == (False, len(doctor.CHECKS))
     assert {finding["verdict"] for finding in written["checks"]} == {"wrong", "unknown"}
 
 
@@ -495,7 +492,7 @@ def test_no_name_that_a_client_chose_is_in_a_command_or_reaches_the_terminal_as_
     answers["mon1"]["flower"] = {"status": 500, "msg": HOSTILE}
     answers["mq1"]["host"] = host(kernel_wrong=[HOSTILE])
     done, written = run(facts, tmp_path)
-    text = re.sub(r"\x1b\[\d+m", "", done.stdout)
+    text = re.sub(r"\x1b\[\d+m", "", done["screen"])
     assert "celeryev.x?[2J??'reboot'$(reboot);' holds 5000 events" in text
     assert [letter for letter in text if not letter.isprintable() and letter != "\n"] == []
     typed = [
@@ -516,29 +513,21 @@ def test_names_of_the_inventory_are_quoted_for_a_shell(facts):
 
 
 def run(facts, tmp_path):
-    file = tmp_path / "verify.json"
-    done = subprocess.run(
-        [sys.executable, Path(doctor.__file__), file],
-        input=json.dumps(facts),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done, json.loads(file.read_text())
+    return kit.run_action("warren_doctor", facts, tmp_path)
 
 
-def test_the_command_succeeds_where_all_is_well(facts, tmp_path):
+def test_the_action_succeeds_where_all_is_well(facts, tmp_path):
     done, written = run(facts, tmp_path)
-    assert (done.returncode, written["passed"]) == (0, True)
-    assert done.stdout.splitlines()[-1].endswith(f"{len(doctor.CHECKS)} ok, 0 wrong, 0 not known\x1b[0m")
+    assert (done["passed"], written["passed"]) == (True, True)
+    assert done["screen"].splitlines()[-1].endswith(f"{len(doctor.CHECKS)} ok, 0 wrong, 0 not known\x1b[0m")
 
 
-def test_the_command_fails_and_names_the_repair(facts, tmp_path):
+def test_the_action_fails_and_names_the_repair(facts, tmp_path):
     facts["answers"]["mq1"]["rabbitmq"] = broker(DEFAULT, policies=[])
     done, written = run(facts, tmp_path)
-    assert (done.returncode, written["passed"]) == (3, False)
+    assert (done["passed"], written["passed"]) == (False, False)
     repair = "`ansible-playbook -i inventory/kit -i inventory/lab.yml playbooks/site.yml --tags rabbitmq`"
-    assert f"           repair: {repair}\n" in done.stdout
+    assert f"           repair: {repair}\n" in done["screen"]
     assert [finding for finding in written["checks"] if finding["wrong"]] == [
         {
             "name": "policies are the inventory's",
@@ -559,12 +548,12 @@ def test_one_reason_of_many_hosts_is_one_line(facts):
     assert findings(facts)["clocks agree"].unknown[1].startswith("lb1: the host does not answer")
 
 
-def test_the_command_fails_where_something_is_not_known(facts, tmp_path):
+def test_the_action_fails_where_something_is_not_known(facts, tmp_path):
     facts["answers"]["mon1"]["flower"] = {"status": -1, "msg": "refused"}
     done, written = run(facts, tmp_path)
-    assert (done.returncode, written["passed"]) == (3, False)
-    assert "\x1b[33mnot known\x1b[0m  Flower sees the workers" in done.stdout
-    assert "           not known, because mon1: refused; there, type `supervisorctl status flower`" in done.stdout
-    assert done.stdout.splitlines()[-1].endswith("1 wrong, 1 not known\x1b[0m")
+    assert (done["passed"], written["passed"]) == (False, False)
+    assert "\x1b[33mnot known\x1b[0m  Flower sees the workers" in done["screen"]
+    assert "           not known, because mon1: refused; there, type `supervisorctl status flower`" in done["screen"]
+    assert done["screen"].splitlines()[-1].endswith("1 wrong, 1 not known\x1b[0m")
     (finding,) = [finding for finding in written["checks"] if finding["verdict"] == "unknown"]
     assert finding["unknown"] == ["mon1: refused; there, type `supervisorctl status flower`"]

@@ -2,15 +2,11 @@
 
 import json
 import re
-import subprocess
-import sys
-from pathlib import Path
 
+import kit
 import pytest
-import status_screen
 from cluster_facts import ACTIVE, BEAT, INFO, PROGRAM, QUEUE, SERVER, UP, broker, cluster_facts, said, worker
-
-SCRIPT = Path(status_screen.__file__)
+from warren import screen
 
 
 @pytest.fixture
@@ -19,13 +15,13 @@ def facts():
 
 
 def status_of(facts):
-    return status_screen.status(facts, status_screen.sections(facts))
+    return screen.status(facts, screen.sections(facts))
 
 
 def screen_of(facts):
     """The screen, without its colours."""
-    screen = status_screen.screen(status_of(facts), status_screen.sections(facts), facts["commands"]["verify"])
-    return re.sub(r"\x1b\[\d+m", "", screen)
+    text = screen.screen(status_of(facts), screen.sections(facts), facts["commands"]["verify"])
+    return re.sub(r"\x1b\[\d+m", "", text)
 
 
 def test_where_all_is_well_there_is_no_problem(facts):
@@ -86,7 +82,7 @@ def test_the_screen_says_the_same_for_people(facts):
 
 @pytest.mark.parametrize(("uptime", "seconds"), [("0:03:51", 231), ("1 day, 2:00:01", 93601), (None, None)])
 def test_an_uptime_of_supervisord_is_seconds(uptime, seconds):
-    assert status_screen.supervisords_seconds(uptime) == seconds
+    assert screen.supervisords_seconds(uptime) == seconds
 
 
 def test_a_queue_says_how_old_its_oldest_message_is(facts):
@@ -291,18 +287,30 @@ def test_no_name_that_a_client_chose_reaches_the_terminal_as_it_is(facts):
     ]
     answers["mon1"]["flower"] = {"status": 500, "msg": HOSTILE}
     answers["mon1"]["postgresql"] = said(f"{HOSTILE.replace(chr(10), '')},15,3,1")
-    screen = screen_of(facts)
-    assert "x?[2J" in screen
-    assert [letter for letter in screen if not letter.isprintable() and letter != "\n"] == []
+    text = screen_of(facts)
+    assert "x?[2J" in text
+    assert [letter for letter in text if not letter.isprintable() and letter != "\n"] == []
     assert "`reboot`" not in "\n".join(status_of(facts)["problems"])
 
 
-def test_the_command_prints_colours_and_writes_json(facts, tmp_path):
+def test_the_action_returns_colours_and_writes_json(facts, tmp_path):
     facts["answers"]["mq2"]["rabbitmq"] = STOPPED
-    file = tmp_path / "new" / "status.json"
-    done = subprocess.run(
-        [sys.executable, SCRIPT, file], input=json.dumps(facts), capture_output=True, text=True, check=True
-    )
-    assert json.loads(file.read_text()) == status_of(facts)
-    assert "\x1b[31m  does not run; there, type `systemctl status rabbitmq-server`\x1b[0m" in done.stdout
-    assert "\x1b[32mmq1" in done.stdout
+    result, written = kit.run_action("warren_status", facts, tmp_path)
+    assert written == status_of(facts)
+    assert (result["changed"], result["problems"]) == (False, written["problems"])
+    assert "\x1b[31m  does not run; there, type `systemctl status rabbitmq-server`\x1b[0m" in result["screen"]
+    assert "\x1b[32mmq1" in result["screen"]
+
+
+@pytest.mark.parametrize("file", ["{{ folder }}/taken/status.json", "{{ folder }}"])
+def test_what_the_action_cannot_do_is_a_sentence(tmp_path, file):
+    (tmp_path / "taken").touch()
+    for facts, sentence in ((cluster_facts(), "cannot be written: "), ({"environment": "lab"}, "`facts` lacks ")):
+        task = {"name": "Run it", "warren_status": {"facts": facts, "file": file}}
+        play = {"name": "Act", "hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [task]}
+        (tmp_path / "play.json").write_text(json.dumps([play]))
+        done = kit.run(
+            "ansible-playbook", tmp_path / "play.json", *kit.extra_vars(folder=tmp_path, ansible_become=False)
+        )
+        assert (done.returncode, sentence in done.stdout + done.stderr) == (2, True), done.stdout + done.stderr
+        assert "Traceback" not in done.stdout + done.stderr

@@ -1,55 +1,26 @@
 """The doctor of playbooks/verify.yml: each piece of advice that the kit exists for, as a check of the running cluster.
 
-Usage: doctor.py FILE < FACTS.json
-
-Writes the findings to FILE as JSON, prints them with colours, and exits with 3 unless all is known and well. FACTS.json
-is what status_screen.py takes, and
-
-    asked -- for each host when it was asked and when it had answered, seconds since the epoch, a pair
-    vhost -- the virtual host
-    commands -- `heal` and `page_off`, too
-    expected -- has more: `policies` and `users` as the role rabbitmq takes them, `page_user` (whom management.yml
-        makes), `longest_task_seconds`, `prefetch_multiplier`, `child_memory_kib` (0 is no limit), and `arguments`,
-        which every worker program must have
-
-FILE is a dict: `environment`, `time` (UTC, as of ISO 8601), `passed`, and `checks`, where each one always is:
-
-    name -- of the check
-    verdict -- `ok`, `wrong`, or `unknown`: nothing wrong was found, but something could not be looked at
-    measured -- how it is, a text for people; the numbers behind most of them are in status.json
-    wrong, unknown -- sentences: what is wrong, and what is not known and why
-    repair -- what to type where something is wrong
+The JSON is described in docs/formats.md; model.py says what the facts are.
 """
 
-import json
 import re
 import shlex
-import sys
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import asdict, dataclass
 
-from status_screen import (
+from warren.model import (
     BOLD,
     GREEN,
     RED,
     YELLOW,
-    NoAnswerError,
+    Cluster,
     harmless,
-    output,
+    iso_time,
     paint,
-    read_brokers,
-    read_flower,
-    read_json,
-    read_programs,
-    read_redis,
-    sections,
     shown,
     size,
-    why_it_does_not_answer,
     worker_programs,
 )
+from warren.screen import sections
 
 # From here on somebody should act while there is still room.
 NEARLY_FULL = 0.8
@@ -81,89 +52,6 @@ class Finding:
     def verdict(self):
         """`wrong`, `unknown` or `ok`."""
         return "wrong" if self.wrong else "unknown" if self.unknown else "ok"
-
-
-@dataclass
-class Answers:
-    """What is known of one kind of part, by name, and for each part that has not told it a sentence why not."""
-
-    known: dict = field(default_factory=dict)
-    unknown: list = field(default_factory=list)
-
-    def ask(self, name, read: Callable, *arguments):
-        """Note what `read` returns of a part, or why it does not."""
-        try:
-            self.known[name] = read(*arguments)
-        except NoAnswerError as error:
-            self.unknown.append(f"{name}: {error}")
-
-
-class Cluster:
-    """The facts, sorted by what they are about. The attributes that are Answers are what a check may need."""
-
-    def __init__(self, facts):
-        self.facts = facts
-        self.vhost = shlex.quote(facts["vhost"])
-        self.rows = [row for section in sections(facts) for row in section.rows]
-        self.brokers = Answers()
-        for host, said in read_brokers(facts).items():
-            if isinstance(said, NoAnswerError):
-                self.brokers.unknown.append(f"{host}: {said}")
-            else:
-                self.brokers.known[host] = said
-        # They share what this needs, so one that answers is enough.
-        self.any_broker = Answers(self.brokers.known, [] if self.brokers.known else self.brokers.unknown)
-        self.queues = {queue["name"]: queue for said in self.brokers.known.values() for queue in said["leads"]}
-        self.hosts = self._of_hosts("host", facts["answers"], "`systemctl status ssh`")
-        self.projects = self._of_hosts("celery_app", facts["groups"].get("celery", []), "`supervisorctl status`")
-        self._read_programs()
-        self._read_locks()
-        self.flower = Answers()
-        for host in facts["groups"].get("monitoring", []):
-            self.flower.ask(host, read_flower, facts, host)
-        unasked = [] if facts["expected"] else ["what the inventory wants: no host was asked"]
-        self.inventory = Answers(facts["expected"] or {}, unasked)
-
-    def _of_hosts(self, role, hosts, look):
-        answers = Answers()
-        for host in hosts:
-            answers.ask(host, _said, self.facts["answers"][host].get(role, {}), look)
-        return answers
-
-    def _read_programs(self):
-        """The worker programs: all, those that run, and those that answer through the broker."""
-        self.programs, self.running, self.answering = Answers(), Answers(), Answers()
-        hosts = Answers()
-        for host in self.facts["programs"]:
-            hosts.ask(host, read_programs, self.facts, host)
-        for answers in (self.programs, self.running, self.answering):
-            answers.unknown += hosts.unknown
-        for host, programs in hosts.known.items():
-            for name, program in programs.items():
-                reason = f"{name}@{host}: {why_it_does_not_answer(name, program)}"
-                runs = program is not None and program["state"] == "RUNNING"
-                for answers, known in (
-                    (self.programs, program is not None and program["state"] is not None),
-                    (self.running, runs),
-                    (self.answering, runs and program["answering"]),
-                ):
-                    if known:
-                        answers.known[f"{name}@{host}"] = program
-                    else:
-                        answers.unknown.append(reason)
-
-    def _read_locks(self):
-        """The Redis of the locks, as HOST:PORT."""
-        self.locks = Answers()
-        for host in self.facts["groups"].get("redis", [])[:1]:
-            answer = self.facts["answers"][host].get("redis", {})
-            found = [result for result in answer.get("results", []) if result["item"]["name"] == "locks"]
-            where = f"{host}:{found[0]['item']['port']}" if found else host
-            self.locks.ask(where, read_redis, (found or [answer])[0], "locks")
-
-
-def _said(answer, look):
-    return read_json(output(answer, look), look)
 
 
 # What a check may need, and what it says in a cluster that by its inventory has nothing of the kind.
@@ -228,8 +116,9 @@ def on_its_host(program, command):
 
 @check("every part answers")
 def every_part_answers(cluster):
-    silent = [f"{name}: {wrong[0]}" for name, values, wrong in cluster.rows if not values and wrong]
-    return f"{len(cluster.rows)} parts asked", silent, "type what the sentence says"
+    rows = [row for section in sections(cluster.facts) for row in section.rows]
+    silent = [f"{name}: {wrong[0]}" for name, values, wrong in rows if not values and wrong]
+    return f"{len(rows)} parts asked", silent, "type what the sentence says"
 
 
 @check("brokers see each other", "brokers")
@@ -606,24 +495,11 @@ def _together(reasons):
     return [f"{', '.join(known)}: {reason}" for reason, known in names.items()]
 
 
-def main():
-    """Read the facts, write the JSON, print the findings; 3 unless all is known and well."""
-    facts = json.load(sys.stdin)
-    findings = examine(facts)
-    passed = all(finding.verdict == "ok" for finding in findings)
-    file = Path(sys.argv[1])
-    file.parent.mkdir(parents=True, exist_ok=True)
-    found = {
+def verdict(facts, findings):
+    """Return the findings as a dict that JSON can express, as docs/formats.md says."""
+    return {
         "environment": facts["environment"],
-        "time": datetime.fromtimestamp(float(facts["time"]), UTC).isoformat(timespec="seconds"),
-        "passed": passed,
+        "time": iso_time(facts["time"]),
+        "passed": all(finding.verdict == "ok" for finding in findings),
         "checks": [asdict(finding) | {"verdict": finding.verdict} for finding in findings],
     }
-    file.write_text(json.dumps(found, indent=2) + "\n")
-    print(report(findings))
-    # An error of this program itself is 1.
-    return 0 if passed else 3
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,43 +1,35 @@
 """The screen of playbooks/status.yml: what the parts of a cluster answered, as a text of one screen and as JSON.
 
-Usage: status_screen.py FILE < FACTS.json
-
-Writes the status to FILE as JSON, and prints it with colours. FACTS.json is what status.yml collected:
-
-    environment, scheduler, shared_address -- texts; the address is empty where there is none
-    time -- seconds since the epoch
-    task_queues -- names of the queues that must exist
-    groups -- the hosts of each group of the inventory
-    programs -- for each worker host its worker programs, each with a `name`
-    expected -- what the roles' inputs say: `databases`, their names, and `scraped`, for each job of Prometheus the
-        names of its targets; null where no host was asked
-    commands -- what to type for the whole cluster: `verify`, and `deploy`, which a tag completes
-    answers -- for each host the registered results of the roles' tasks/status.yml, by role; empty where it has no such
-        part
-
-FILE is a dict:
-
-    environment, time -- a text, and the time in UTC as of ISO 8601
-    problems -- sentences that begin with the name of a part
-    parts -- by the title of a section a list of lines. A line has `name`, `problems`, and the numbers and texts behind
-        the section's columns, the unit in the name: `memory_bytes`, `uptime_seconds`. What is not known is null; a line
-        with `name` and `problems` alone is of a part of which nothing is known
+The JSON is described in docs/formats.md; model.py says what the facts are.
 """
 
-import json
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
+
+from warren.model import (
+    BOLD,
+    GREEN,
+    RED,
+    NoAnswerError,
+    first_line,
+    harmless,
+    iso_time,
+    names_of,
+    output,
+    paint,
+    read_brokers,
+    read_flower,
+    read_programs,
+    read_redis,
+    shown,
+    size,
+    why_it_does_not_answer,
+    worker_programs,
+)
 
 # How full a store may be before its line is a problem.
 FULL_SHARE = 0.9
-
-
-class NoAnswerError(Exception):
-    """A part has not answered; the text says why and what to type."""
 
 
 @dataclass
@@ -72,61 +64,6 @@ class Section:
         self.rows.append((harmless(name), values, [harmless(problem) for problem in problems if problem]))
 
 
-def harmless(text):
-    """Return a text as one line that a terminal only shows: whatever is no printable character becomes `?`."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
-
-
-def shown(name):
-    """Return a name that a client chose, for a sentence: it cannot look like a command there, either."""
-    return harmless(name).replace("`", "'")
-
-
-def output(answer, look):
-    """Return what a command printed.
-
-    :param answer: the registered result.
-    :param look: what to type where it did not run.
-    :raises NoAnswerError: when there is no output.
-    """
-    if answer.get("unreachable"):
-        raise NoAnswerError(
-            f"the host does not answer by SSH ({first_line(answer.get('msg'))}); type `ssh` and its address"
-        )
-    if answer.get("rc") == 0:
-        return answer["stdout"]
-    late = "timedout" in answer or answer.get("rc") == 124
-    reason = "no answer in time" if late else first_line(answer.get("stderr") or answer.get("msg"))
-    raise NoAnswerError(f"{reason}; there, type {look}")
-
-
-def read_json(text, look):
-    """Return the JSON value that a text begins with.
-
-    :param look: what to type where there is none.
-    :raises NoAnswerError: when there is none.
-    """
-    try:
-        return json.JSONDecoder().raw_decode(text)[0]
-    except ValueError:
-        raise NoAnswerError(f"the answer is no JSON ({first_line(text)}); there, type {look}") from None
-
-
-def first_line(text):
-    """Return the first line that says something, shortened."""
-    lines = [line.strip() for line in str(text or "no answer").splitlines() if line.strip(" .,:") not in ("", "Error")]
-    return shown((lines or ["no answer"])[0].rstrip(".,:")[:120])
-
-
-def size(number):
-    """Return a number of bytes for people."""
-    for unit in ("B", "KiB", "MiB"):
-        if number < 1024:
-            return f"{number:.0f} {unit}"
-        number /= 1024
-    return f"{number:.1f} GiB"
-
-
 def duration(seconds):
     """Return seconds for people, in the two largest units."""
     minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
@@ -148,24 +85,6 @@ def supervisords_seconds(uptime):
         return None
     days, hours, minutes, seconds = re.fullmatch(r"(?:(\d+) days?, )?(\d+):(\d+):(\d+)", uptime).groups(default="0")
     return ((int(days) * 24 + int(hours)) * 60 + int(minutes)) * 60 + int(seconds)
-
-
-def read_brokers(facts):
-    """Return what each broker said of itself: {host: dict or NoAnswerError}."""
-    found = {}
-    look = "`systemctl status rabbitmq-server`"
-    for host in facts["groups"].get("rabbitmq", []):
-        try:
-            answer = facts["answers"][host].get("rabbitmq", {})
-            if "unable to perform" in answer.get("stderr", ""):
-                raise NoAnswerError(f"does not run; there, type {look}")
-            # `eval` prints the value of the expression after what it has printed itself.
-            found[host] = read_json(output(answer, look), look)
-            if found[host]["state"] != "running":
-                raise NoAnswerError(f"is {found[host]['state']}; there, type `journalctl -u rabbitmq-watchdog`")
-        except NoAnswerError as error:
-            found[host] = error
-    return found
 
 
 def brokers_section(brokers):
@@ -284,7 +203,7 @@ def balancers_section(facts):
             reason = first_line(page.get("msg") or "the host was not asked")
             section.add(host, {}, f"{reason}; there, type `systemctl status haproxy`", problem)
             continue
-        unknown = [broker for broker in facts["groups"]["rabbitmq"] if broker not in _names(page["servers"])]
+        unknown = [broker for broker in facts["groups"]["rabbitmq"] if broker not in names_of(page["servers"])]
         if unknown:
             repair = f"type `{facts['commands']['deploy']} haproxy`"
             section.add(host, {}, f"knows no server {' and '.join(unknown)}; {repair}", problem)
@@ -313,10 +232,6 @@ def balancers_section(facts):
     return section
 
 
-def _names(items):
-    return [item["name"] for item in items]
-
-
 def workers_section(facts):
     """Return a row for each worker program."""
     section = Section(
@@ -338,7 +253,7 @@ def workers_section(facts):
         except NoAnswerError as error:
             section.add(f"*@{host}", {}, str(error))
             continue
-        for name in _names(programs):
+        for name in names_of(programs):
             program = said[name]
             if program is None:
                 section.add(f"{name}@{host}", {}, why_it_does_not_answer(name, program))
@@ -351,31 +266,6 @@ def workers_section(facts):
                 why_it_does_not_answer(name, program),
             )
     return section
-
-
-def read_programs(facts, host):
-    """Return what a worker host says of each of its programs, by name; None for one that it has not heard of.
-
-    :raises NoAnswerError: when it says nothing of any.
-    """
-    look = "`supervisorctl status`"
-    said = read_json(output(facts["answers"][host].get("celery_worker", {}), look), look)
-    if said and all(program["state"] is None for program in said.values()):
-        raise NoAnswerError("supervisord does not answer; there, type `systemctl status supervisor`")
-    return {name: said.get(name) for name in _names(facts["programs"][host])}
-
-
-def why_it_does_not_answer(name, program):
-    """Return a sentence of a worker program that gives no answer, and what to type; empty where it does.
-
-    :param program: what its host says of it, None for nothing.
-    """
-    see = f"there, type `supervisorctl status {name}` and `tail /var/log/celery/{name}.log`"
-    if program is None:
-        return f"the host says nothing of it; {see}"
-    if program["state"] != "RUNNING":
-        return f"is {program['state'] or 'unknown to supervisord'}; {see}"
-    return "" if program["answering"] else f"{shown(program['error'] or 'gives no answer through the broker')}; {see}"
 
 
 def scheduler_section(facts):
@@ -463,39 +353,6 @@ def redis_section(facts):
                 used is not None and limit and used > FULL_SHARE * limit and "its memory is nearly full",
             )
     return section
-
-
-def read_redis(result, name):
-    """Return what an instance of Redis says of itself, a dict of texts.
-
-    :param result: the registered result of INFO.
-    :raises NoAnswerError: when it says something else.
-    """
-    look = f"`systemctl status redis-server@{name}`"
-    said = output(result, look)
-    info = dict(line.split(":", 1) for line in said.splitlines() if ":" in line)
-    if "redis_version" not in info:
-        raise NoAnswerError(f"{first_line(said)}; there, type {look}")
-    return info
-
-
-def read_flower(facts, host):
-    """Return who is alive as Flower says: {worker: bool}, of the inventory's programs alone.
-
-    Flower remembers programs that have left the inventory.
-
-    :raises NoAnswerError: when it does not answer.
-    """
-    answer = facts["answers"][host].get("flower", {})
-    workers = answer.get("json")
-    if answer.get("status") != 200 or not isinstance(workers, dict):
-        raise NoAnswerError(f"{first_line(answer.get('msg'))}; there, type `supervisorctl status flower`")
-    return {name: workers[name] for name in worker_programs(facts) if name in workers}
-
-
-def worker_programs(facts):
-    """Return the names of the inventory's worker programs, such as `default@w1`."""
-    return [f"{program['name']}@{host}" for host, programs in facts["programs"].items() for program in programs]
 
 
 def flower_section(facts):
@@ -607,7 +464,7 @@ def sections(facts):
 
 
 def status(facts, shown_sections):
-    """Return the status as a dict that JSON can express, as the docstring of this file says.
+    """Return the status as a dict that JSON can express, as docs/formats.md says.
 
     :param shown_sections: what sections() returns.
     """
@@ -617,16 +474,12 @@ def status(facts, shown_sections):
     }
     lines = [line for part in parts.values() for line in part]
     problems = [f"{line['name']}: {problem}" for line in lines for problem in line["problems"]]
-    time = datetime.fromtimestamp(float(facts["time"]), UTC).isoformat(timespec="seconds")
-    return {"environment": facts["environment"], "time": time, "problems": problems, "parts": parts}
-
-
-def paint(text, colour):
-    """Return the text in a colour of the terminal."""
-    return f"\x1b[{colour}m{text}\x1b[0m"
-
-
-RED, GREEN, YELLOW, BOLD = 31, 32, 33, 1
+    return {
+        "environment": facts["environment"],
+        "time": iso_time(facts["time"]),
+        "problems": problems,
+        "parts": parts,
+    }
 
 
 def screen(found, shown_sections, verify):
@@ -652,18 +505,3 @@ def screen(found, shown_sections, verify):
             lines.append("  ".join([paint(name, RED if wrong else GREEN), *cells]).rstrip())
             lines += [paint(f"  {problem}", RED) for problem in wrong]
     return "\n".join(lines)
-
-
-def main():
-    """Read the facts, write the JSON, print the screen."""
-    facts = json.load(sys.stdin)
-    shown_sections = sections(facts)
-    found = status(facts, shown_sections)
-    file = Path(sys.argv[1])
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(found, indent=2) + "\n")
-    print(screen(found, shown_sections, facts["commands"]["verify"]))
-
-
-if __name__ == "__main__":
-    main()
