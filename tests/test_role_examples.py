@@ -244,7 +244,7 @@ def as_they_stand(tmp_path_factory):
 
 @pytest.mark.parametrize("role", ROLES)
 def test_the_readme_has_one_example_of_the_role(role):
-    play, inputs = play_of(role)
+    _, inputs = play_of(role)
     assert inputs
 
 
