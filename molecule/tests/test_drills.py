@@ -19,7 +19,7 @@ def test_a_drill_does_not_begin_on_a_cluster_that_is_not_healthy(balancers, play
     finally:
         balancers[-1].run("systemctl start keepalived")
     assert f"The drill has not begun, as {balancers[-1].name} was not healthy" in " ".join(output.split())
-    assert "Inject it" not in output
+    assert "Inject the fault" not in output
 
 
 def test_an_interrupted_drill_is_put_right(brokers, publishers, playbook):
@@ -37,7 +37,7 @@ def test_an_interrupted_drill_is_put_right(brokers, publishers, playbook):
     said = ""
     for line in drill.stdout:
         said += line
-        if "Leave it so" in line:
+        if "Wait while the fault lasts" in line:
             break
     os.killpg(drill.pid, signal.SIGKILL)
     drill.wait()
