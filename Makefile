@@ -7,11 +7,11 @@ site: bootstrap
 
 # Make the lab, deploy the cluster on it, send 1,000 tasks through it, and say where to look.
 lab: bootstrap
-	molecule/shared/tour
+	lab/tour
 
 # Remove everything that `make lab` made, but for Debian's packages, .venv and the caches of built releases.
 lab-down: bootstrap
-	.venv/bin/ansible-playbook molecule/shared/destroy.yml -e lab_remove_image=true
+	.venv/bin/ansible-playbook lab/destroy.yml -e lab_remove_image=true
 
 # Everything: lint, the tests that need no hosts, and the Molecule scenarios.
 test: lint unit molecule
@@ -20,7 +20,7 @@ lint: bootstrap
 	. .venv/bin/activate && ruff check && ruff format --check && yamllint --strict . && ansible-lint --strict --offline
 
 unit:
-	molecule/shared/bootstrap redis-server rabbitmq-server
+	lab/bootstrap redis-server rabbitmq-server
 	. .venv/bin/activate && pytest && pytest app/django
 
 # The tests look at pages with a browser.
@@ -39,4 +39,4 @@ benchmarks: bootstrap
 
 .PHONY: bootstrap
 bootstrap:
-	molecule/shared/bootstrap $(PACKAGES)
+	lab/bootstrap $(PACKAGES)

@@ -113,7 +113,7 @@ def run_in_the_validators_image(*command, volumes):
     assert build.returncode == 0, build.stderr
     return subprocess.run(
         [
-            PROJECT / "molecule/shared/podman",
+            PROJECT / "lab/podman",
             *["run", "--rm", "--network", "none"],
             # Podman's own default limits cannot be set where the machine's hard limits are lower.
             *["--privileged", "--pids-limit", "-1"],

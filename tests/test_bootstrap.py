@@ -19,8 +19,8 @@ PACKAGE = {
 @pytest.fixture
 def bootstrap(tmp_path):
     """Run bootstrap in a separate repository that needs one Python package; all of Debian's are installed."""
-    (tmp_path / "molecule/shared").mkdir(parents=True)
-    script = shutil.copy(PROJECT / "molecule/shared/bootstrap", tmp_path / "molecule/shared/bootstrap")
+    (tmp_path / "lab").mkdir(parents=True)
+    script = shutil.copy(PROJECT / "lab/bootstrap", tmp_path / "lab/bootstrap")
     (tmp_path / "app/reference").mkdir(parents=True)
     (tmp_path / "app/reference/requirements.txt").touch()
     (tmp_path / "bin").mkdir()

@@ -9,7 +9,7 @@ from kit import INVENTORIES, PROJECT
 
 PLAYBOOKS = sorted(
     path.relative_to(PROJECT)
-    for path in [*(PROJECT / "playbooks").rglob("*.yml"), *(PROJECT / "molecule/shared").glob("*.yml")]
+    for path in [*(PROJECT / "playbooks").rglob("*.yml"), *(PROJECT / "lab").glob("*.yml")]
     if path.parent.name != "vars"
 )
 

@@ -19,7 +19,7 @@ SCALE_OUT = PROJECT / "inventory/lab-scale-out.yml"
 
 def test_one_more_worker_host_takes_tasks_and_no_other_host_changes(all_members, workers, playbook, count_tasks, state):
     before = state(all_members)
-    playbook("molecule/shared/create.yml", "-i", SCALE_OUT)
+    playbook("lab/create.yml", "-i", SCALE_OUT)
     try:
         _, recap = playbook("playbooks/site.yml", "-i", SCALE_OUT, "--limit", "w3")
         assert set(recap) == {"w3"}
@@ -36,7 +36,7 @@ def test_one_more_worker_host_takes_tasks_and_no_other_host_changes(all_members,
         w3.run("systemctl kill --signal=KILL haproxy")
         assert count_tasks(f"own-haproxy-{uuid.uuid4()}", 300, "--rate", "50", also=[w3])["w3"] > 0
     finally:
-        subprocess.run([PROJECT / "molecule/shared/podman", "rm", "--force", "--time=0", "warren-w3"], check=True)
+        subprocess.run([PROJECT / "lab/podman", "rm", "--force", "--time=0", "warren-w3"], check=True)
 
 
 def test_a_changed_broker_configuration_restarts_one_broker_at_a_time(brokers, playbook, count_tasks):
