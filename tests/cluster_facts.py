@@ -3,6 +3,8 @@
 import copy
 import json
 
+import kit
+
 # What every command of the lab begins with.
 COMMAND = "ansible-playbook -i inventory/kit -i inventory/lab.yml"
 QUEUE = {
@@ -158,6 +160,7 @@ def cluster_facts():
                 "databases": ["warren"],
                 "scraped": {"node": ["w1"]},
             },
+            "thresholds": kit.THRESHOLDS,
             "commands": {
                 "verify": f"{COMMAND} playbooks/verify.yml",
                 "deploy": f"{COMMAND} playbooks/site.yml --tags",

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jinja2
 import yaml
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -103,6 +104,32 @@ def kit_variables(*names):
 
 
 PARTS = kit_variables("parts")["kit_parts"]
+# As the facts of the screen and of the doctor have them.
+THRESHOLDS = {name.removeprefix("cluster_threshold_"): value for name, value in kit_variables("thresholds").items()}
+
+
+def header_of(template):
+    """The options for Jinja that a template's first line gives, as Ansible reads them, and the rest of its text."""
+    header, _, text = template.partition("\n")
+    if not header.startswith("#jinja2:"):
+        return {}, template
+    return yaml.safe_load(f"{{{header.removeprefix('#jinja2:')}}}"), text
+
+
+def alert_rules(**thresholds):
+    """The text of the kit's alerts, with its thresholds but for those that are given."""
+    options, text = header_of((PROJECT / "roles/prometheus/templates/alerts.yml.j2").read_text())
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True, **options
+    )
+    return environment.from_string(text).render(
+        ansible_managed="Ansible managed", prometheus_thresholds=THRESHOLDS | thresholds
+    )
+
+
+def alerts():
+    """The kit's alerts by their names, as Prometheus takes them."""
+    return {rule["alert"]: rule for group in yaml.safe_load(alert_rules())["groups"] for rule in group["rules"]}
 
 
 def run_in_the_validators_image(*command, volumes):

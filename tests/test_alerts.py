@@ -10,11 +10,10 @@ import yaml
 from kit import PROJECT
 from warren import doctor
 
-RULES = PROJECT / "roles/prometheus/files/alerts.yml"
 TESTS = PROJECT / "tests/alerts_test.yml"
 RUNBOOK = (PROJECT / "docs/runbook.md").read_text()
 DASHBOARD = json.loads((PROJECT / "docs/grafana-dashboard.json").read_text())
-ALERTS = {rule["alert"]: rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]}
+ALERTS = kit.alerts()
 
 
 def promtool(folder, *arguments):
@@ -27,18 +26,18 @@ def promtool(folder, *arguments):
 
 def promtool_test(folder, rules):
     """Run the tests of the rules on a text of rules; returns the exit code and what promtool says."""
-    (folder / RULES.name).write_text(rules)
+    (folder / "alerts.yml").write_text(rules)
     shutil.copy(TESTS, folder)
     return promtool(folder, "test", "rules", TESTS.name)
 
 
 def test_each_alert_fires_for_its_fault_only(tmp_path):
-    code, said = promtool_test(tmp_path, RULES.read_text())
+    code, said = promtool_test(tmp_path, kit.alert_rules())
     assert code == 0, said
 
 
 def test_the_tests_of_the_alerts_bite(tmp_path):
-    code, said = promtool_test(tmp_path, RULES.read_text().replace("> 0.8", "> 0.95"))
+    code, said = promtool_test(tmp_path, kit.alert_rules().replace("> 0.8", "> 0.95"))
     assert code == 1
     assert set(re.findall(r"alertname: (\w+)", said)) == {
         name for name, rule in ALERTS.items() if "> 0.8" in rule["expr"]
@@ -50,15 +49,22 @@ QUEUES = ["default", "a.b|c(d)", """it's "quoted" \\d+ {{ $value }}""", "größe
 
 def test_the_inventorys_queues_reach_the_alerts_as_they_are(tmp_path):
     """Quoted for YAML, whatever a queue is called: the alert fires for each of them, and for no other."""
-    template = PROJECT / "roles/prometheus/templates/warren-inventory.yml.j2"
-    rendered = "{{ lookup('ansible.builtin.template', template) }}"
-    task = {"name": "Render", "ansible.builtin.copy": {"content": rendered, "dest": str(tmp_path / "inventory.yml")}}
+    templates = PROJECT / "roles/prometheus/templates"
+    rendered = "{{ lookup('ansible.builtin.template', templates ~ '/' ~ item.src) }}"
+    task = {
+        "name": "Render",
+        "ansible.builtin.copy": {"content": rendered, "dest": f"{tmp_path}/{{{{ item.dest }}}}"},
+        "loop": [
+            {"src": "alerts.yml.j2", "dest": "alerts.yml"},
+            {"src": "warren-inventory.yml.j2", "dest": "inventory.yml"},
+        ],
+    }
     play = {"name": "Render", "hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [task]}
     (tmp_path / "play.json").write_text(json.dumps([play]))
     # Read from a file: as a variable, the braces in a name would be a template to Ansible.
     (tmp_path / "names.json").write_text(json.dumps(QUEUES))
     variables = {
-        "template": template,
+        "templates": templates,
         "names": tmp_path / "names.json",
         "prometheus_task_queues": "{{ lookup('ansible.builtin.file', names) | from_json }}",
         "prometheus_jobs": [{"name": "rabbitmq_queues", "targets": {"mq1": "192.0.2.1:1"}}],
@@ -90,7 +96,8 @@ def test_the_inventorys_queues_reach_the_alerts_as_they_are(tmp_path):
     test = {"interval": "15s", "input_series": series, "alert_rule_test": [fires]}
     files = {"rule_files": ["alerts.yml", "inventory.yml"], "evaluation_interval": "15s", "tests": [test]}
     (tmp_path / "test.yml").write_text(yaml.safe_dump(files))
-    shutil.copy(RULES, tmp_path)
+    # As the tests above have it.
+    assert (tmp_path / "alerts.yml").read_text() == kit.alert_rules()
     code, said = promtool(tmp_path, "test", "rules", "test.yml")
     assert code == 0, said
 

@@ -145,9 +145,15 @@ def expressions_of(value, bare: bool = False) -> Iterator[str]:
         yield value if "{{" in value or "{%" in value else "{{ " + value + " }}"
 
 
+def parsed(template: str) -> jinja2.nodes.Template:
+    """Parse a Jinja template, by the delimiters that its first line may name."""
+    options, text = kit.header_of(template)
+    return JINJA.overlay(**options).parse(text)
+
+
 def names_in(template: str) -> set[str]:
     """The names that a Jinja template reads."""
-    return {node.name for node in JINJA.parse(template).find_all(jinja2.nodes.Name) if node.ctx == "load"}
+    return {node.name for node in parsed(template).find_all(jinja2.nodes.Name) if node.ctx == "load"}
 
 
 def every_option(options: dict, parent: str = "") -> Iterator[tuple[str, dict]]:
@@ -370,7 +376,7 @@ def patterns_in(template: str) -> Iterator[str]:
 
     Ansible leaves the backslashes of strings alone, which Jinja would halve.
     """
-    for node in JINJA.parse(template.replace("\\", "\\\\")).find_all((jinja2.nodes.Filter, jinja2.nodes.Test)):
+    for node in parsed(template.replace("\\", "\\\\")).find_all((jinja2.nodes.Filter, jinja2.nodes.Test)):
         words = [node.name, *(argument.value for argument in node.args if isinstance(argument, jinja2.nodes.Const))]
         yield from (pattern for name, pattern in itertools.pairwise(words) if name in PATTERN_TAKERS)
 

@@ -66,6 +66,22 @@ CASES = {
         ["both listen on port 5672 of mq1", "take it out of `haproxy:`"],
         {"groups": {"haproxy": {"mq1": {}}}},
     ),
+    "a share in per cent": (
+        ["`cluster_threshold_inodes_share` is 80; give it a number above 0, and 1 at most.", "in your group_vars"],
+        {"variables": {"cluster_threshold_inodes_share": 80}},
+    ),
+    "a threshold of nothing": (
+        ["`cluster_threshold_unread_events` is 0; give it a number above 0. Correct it"],
+        {"variables": {"cluster_threshold_unread_events": 0}},
+    ),
+    "a threshold below nothing": (
+        ["`cluster_threshold_clock_seconds` is -1; give it a number above 0. Correct it"],
+        {"groups": {"monitoring": {"w1": {}}}, "variables": {"cluster_threshold_clock_seconds": -1}},
+    ),
+    "a threshold in words": (
+        ["`cluster_threshold_broker_disk_times_limit` is 'twice'; give it a number above 0. Correct it"],
+        {"groups": {"monitoring": {"w1": {}}}, "variables": {"cluster_threshold_broker_disk_times_limit": "twice"}},
+    ),
     "two database servers": (
         ["databases of db1, db2", "leave one host under `postgresql:`"],
         {"groups": {"postgresql": {"db1": {}, "db2": {}}}},
@@ -430,6 +446,10 @@ GOOD = {
     "a shared address": {
         "groups": {"haproxy": {"lb1": {}, "lb2": {"ansible_host": "192.0.2.2"}}},
         "variables": {"cluster_vip": "192.0.2.9"},
+    },
+    "thresholds of its own": {
+        "groups": {"monitoring": {"w1": {}}},
+        "variables": {"cluster_threshold_clock_seconds": 0.5, "cluster_threshold_inodes_share": 1},
     },
     "a HAProxy beside each program": {"groups": {"haproxy": {"w1": {}}}},
     "variables of somebody else": {

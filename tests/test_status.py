@@ -8,6 +8,8 @@ import pytest
 from cluster_facts import ACTIVE, BEAT, INFO, PROGRAM, QUEUE, SERVER, UP, broker, cluster_facts, said, worker
 from warren import screen
 
+FORMATS = (kit.PROJECT / "docs/formats.md").read_text()
+
 
 @pytest.fixture
 def facts():
@@ -305,7 +307,12 @@ def test_the_action_returns_colours_and_writes_json(facts, tmp_path):
 @pytest.mark.parametrize("file", ["{{ folder }}/taken/status.json", "{{ folder }}"])
 def test_what_the_action_cannot_do_is_a_sentence(tmp_path, file):
     (tmp_path / "taken").touch()
-    for facts, sentence in ((cluster_facts(), "cannot be written: "), ({"environment": "lab"}, "`facts` lacks ")):
+    wrong = cluster_facts() | {"thresholds": {"clock_seconds": "much"}}
+    for facts, sentence in (
+        (cluster_facts(), "cannot be written: "),
+        ({"environment": "lab"}, "`facts` lacks "),
+        (wrong, "`cluster_threshold_clock_seconds` is 'much'; give it a number above 0."),
+    ):
         task = {"name": "Run it", "warren_status": {"facts": facts, "file": file}}
         play = {"name": "Act", "hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [task]}
         (tmp_path / "play.json").write_text(json.dumps([play]))
@@ -314,3 +321,15 @@ def test_what_the_action_cannot_do_is_a_sentence(tmp_path, file):
         )
         assert (done.returncode, sentence in done.stdout + done.stderr) == (2, True), done.stdout + done.stderr
         assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_the_format_of_each_section_is_documented(facts):
+    """The fields of docs/formats.md are those that lines have."""
+    documented = {}
+    for title, fields in re.findall(r"^\| (\w+) \| ((?:`\w+`,? ?)+)\| .+ \| .+ \|$", FORMATS, re.MULTILINE):
+        documented.setdefault(title, []).extend(re.findall(r"\w+", fields))
+    found = {
+        title: sorted({name for line in lines for name in line} - {"name", "problems"})
+        for title, lines in status_of(facts)["parts"].items()
+    }
+    assert {title: sorted(names) for title, names in documented.items()} == found

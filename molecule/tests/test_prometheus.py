@@ -8,15 +8,16 @@ import time
 import uuid
 from pathlib import Path
 
+import kit
 import pytest
-import yaml
 
 pytestmark = pytest.mark.cluster
 
 PROJECT = Path(__file__).resolve().parents[2]
 PICTURE = PROJECT / ".cache/artefacts/prometheus.png"
-RULES = PROJECT / "roles/prometheus/files/alerts.yml"
+ALERTS = kit.alerts()
 DASHBOARD = PROJECT / "docs/grafana-dashboard.json"
+PANELS = json.loads(DASHBOARD.read_text())["panels"]
 METRIC = re.compile(r"\b(?:up|(?:rabbitmq|erlang|haproxy|redis|node|flower)_\w+)\b")
 
 
@@ -33,9 +34,8 @@ def test_every_part_is_read(prometheus, monitor, all_members, brokers, balancers
 
 
 def test_it_runs_the_alerts_of_the_kit(prometheus):
-    wanted = [rule["alert"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
     rules = [rule for group in prometheus("rules")["groups"] for rule in group["rules"]]
-    assert sorted(rule["name"] for rule in rules if rule["type"] == "alerting") == sorted(wanted)
+    assert sorted(rule["name"] for rule in rules if rule["type"] == "alerting") == sorted(ALERTS)
     assert {rule["name"]: rule["lastError"] for rule in rules if rule["health"] == "err"} == {}
 
 
@@ -52,19 +52,19 @@ def test_it_knows_what_the_inventory_has(prometheus, monitor):
 @pytest.mark.parametrize("alert", ["MetricsMissing", "TargetsMissing", "QueueWithoutConsumers"])
 def test_nothing_that_must_be_there_is_missing(prometheus, alert):
     """Before the alert's time is over."""
-    rules = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
-    (expr,) = [rule["expr"] for rule in rules if rule["alert"] == alert]
-    assert prometheus("query", query=expr)["result"] == []
+    assert prometheus("query", query=ALERTS[alert]["expr"])["result"] == []
 
 
-@pytest.mark.parametrize("file", [RULES, DASHBOARD], ids=lambda file: file.name)
-def test_every_metric_that_is_named_exists(prometheus, file):
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [rule["expr"] for rule in ALERTS.values()],
+        [target["expr"] for panel in PANELS for target in panel.get("targets", [])],
+    ],
+    ids=["alerts", "dashboard"],
+)
+def test_every_metric_that_is_named_exists(prometheus, texts):
     """A name that is wrong gives an alert that never fires, and an empty panel."""
-    if file == RULES:
-        texts = [rule["expr"] for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
-    else:
-        panels = json.loads(file.read_text())["panels"]
-        texts = [target["expr"] for panel in panels for target in panel.get("targets", [])]
     # What is in quotes is a label's value.
     named = {name for text in texts for name in METRIC.findall(re.sub(r'"[^"]*"', "", text))}
     assert len(named) > 10
@@ -74,8 +74,7 @@ def test_every_metric_that_is_named_exists(prometheus, file):
 def test_every_panel_of_the_dashboard_has_something_to_show(prometheus, count_tasks):
     """Flower has metrics of tasks when it has seen some, and a rate is made of two looks at them."""
     count_tasks(f"dashboard-{uuid.uuid4()}", 50)
-    panels = json.loads(DASHBOARD.read_text())["panels"]
-    targets = [(panel["title"], target["expr"]) for panel in panels for target in panel.get("targets", [])]
+    targets = [(panel["title"], target["expr"]) for panel in PANELS for target in panel.get("targets", [])]
     for _ in range(20):
         empty = [title for title, expr in targets if not prometheus("query", query=expr)["result"]]
         if not empty:

@@ -148,9 +148,9 @@ def tmpfiles(file, _roles):
     return complaint("systemd-tmpfiles", "--create", file)
 
 
-def prometheus(file, roles):
-    """It wants the files of rules that it names to be there: the role's, and those beside it."""
-    for rules in (roles / "prometheus/files/alerts.yml", *file.parent.glob("*.yml")):
+def prometheus(file, _roles):
+    """It wants the files of rules that it names to be there."""
+    for rules in file.parent.glob("*.yml"):
         shutil.copy(rules, "/etc/prometheus")
     return complaint("promtool", "check", "config", file)
 
@@ -184,6 +184,7 @@ VALIDATORS = {
     "rabbitmq.conf": rabbitmq,
     "enabled_plugins": enabled_plugins,
     "alertmanager.yml": alertmanager,
+    "alerts.yml": prometheus_rules,
     "exporter": shell,
     "prometheus": shell,
     "prometheus-alertmanager": shell,

@@ -7,7 +7,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from warren.model import write_json
+from warren.model import write_json, wrong_thresholds
 
 
 class ReportAction(ActionBase):
@@ -24,12 +24,15 @@ class ReportAction(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict:
         """Write the file, and return the task's result.
 
-        :raises AnsibleActionFail: when an argument is missing or wrong, or when the file cannot be written.
+        :raises AnsibleActionFail: when an argument or a threshold is missing or wrong, or the file cannot be written.
         """
         result = super().run(tmp, task_vars)
         options = {"facts": {"type": "dict", "required": True}, "file": {"type": "path", "required": True}}
         _, given = self.validate_argument_spec(options)
         try:
+            wrong = wrong_thresholds(given["facts"]["thresholds"])
+            if wrong:
+                raise AnsibleActionFail(" ".join(wrong))
             found, returned = self.report(given["facts"])
         except KeyError as error:
             raise AnsibleActionFail(f"`facts` lacks {error}; give `status_facts` of status/vars/facts.yml.") from error

@@ -22,16 +22,6 @@ from warren.model import (
 )
 from warren.screen import sections
 
-# From here on somebody should act while there is still room.
-NEARLY_FULL = 0.8
-# With the kit's bounds a queue of 500 events a second that nobody reads holds 2,500; one that is read, next to none.
-UNREAD_EVENTS = 1000
-# Results of tasks that somebody still waits for are few.
-UNREAD_RESULTS = 100
-# Celery replaces a child that is too large after its task, which may need more meanwhile.
-CHILD_MEMORY_SLACK = 1.25
-# Schedules, locks and the drills compare the hosts' clocks.
-CLOCK_SECONDS = 1.0
 REPLY_QUEUE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # A client chose it, so whoever types it looks at it first.
 NAMED = "with the name above in single quotes instead of"
@@ -148,7 +138,9 @@ def memory_is_below_the_watermark(cluster):
     shares = {
         host: said["memory_bytes"] / max(said["memory_limit_bytes"], 1) for host, said in cluster.brokers.known.items()
     }
-    return _nearly_full(shares, "start more workers, or raise rabbitmq_memory_high_watermark")
+    return _nearly_full(
+        shares, cluster.thresholds["broker_memory_share"], "start more workers, or raise rabbitmq_memory_high_watermark"
+    )
 
 
 @check("file handles of the brokers", "brokers")
@@ -157,7 +149,7 @@ def file_handles(cluster):
     limited = {host: said for host, said in cluster.brokers.known.items() if said["file_handles_limit"]}
     shares = {host: said["file_handles"] / said["file_handles_limit"] for host, said in limited.items()}
     repair = f"raise host_open_files_limit, {deploy(cluster, 'host')}, and there `systemctl restart rabbitmq-server`"
-    return _nearly_full(shares, repair, "no limit")
+    return _nearly_full(shares, cluster.thresholds["broker_file_handles_share"], repair, "no limit")
 
 
 @check("disk space for the brokers", "brokers")
@@ -168,15 +160,15 @@ def disk_space_for_the_brokers(cluster):
     short = [
         f"{host} has {size(free)} left and stops publishers at {size(brokers[host]['disk_limit_bytes'])}"
         for host, free in left.items()
-        if free < 2 * brokers[host]["disk_limit_bytes"]
+        if free < cluster.thresholds["broker_disk_times_limit"] * brokers[host]["disk_limit_bytes"]
     ]
     measured = f"{size(min(left.values()))} left" if left else "nothing is known"
     return measured, short, "on that broker `journalctl --vacuum-size=100M` and `du -x / | sort -n`", unmeasured
 
 
-def _nearly_full(shares, repair, without=""):
-    """Return the fields of a finding; `without` is measured where no part has a limit."""
-    wrong = [f"{name} uses {share:.0%}" for name, share in shares.items() if share > NEARLY_FULL]
+def _nearly_full(shares, most, repair, without=""):
+    """Return the fields of a finding: no share is above `most`. `without` is measured where no part has a limit."""
+    wrong = [f"{name} uses {share:.0%}" for name, share in shares.items() if share > most]
     return worst(shares) if shares else without, wrong, repair
 
 
@@ -230,7 +222,7 @@ def event_queues_have_bounds(cluster):
 @check("event queues are read", "brokers")
 def event_queues_are_read(cluster):
     unread = {name: queue["ready"] for name, queue in cluster.queues.items() if name.startswith("celeryev")}
-    full = [name for name, count in unread.items() if count > UNREAD_EVENTS]
+    full = [name for name, count in unread.items() if count > cluster.thresholds["unread_events"]]
     # Its reader hangs, or is gone for good. RabbitMQ deletes a queue that nobody reads, if the kit's policy is there.
     if full and cluster.queues[full[0]]["consumers"] == 0:
         repair = f"{deploy(cluster, 'rabbitmq')}: its bounds delete it within a minute"
@@ -243,7 +235,8 @@ def event_queues_are_read(cluster):
 @check("results do not pile up", "brokers")
 def results_do_not_pile_up(cluster):
     results = {name: queue["ready"] for name, queue in cluster.queues.items() if REPLY_QUEUE.fullmatch(name)}
-    wrong = [f"{name} holds {count} results" for name, count in results.items() if count > UNREAD_RESULTS]
+    most = cluster.thresholds["unread_results"]
+    wrong = [f"{name} holds {count} results" for name, count in results.items() if count > most]
     delete = f"on a broker `rabbitmqctl delete_queue -p {cluster.vhost} QUEUE`, {NAMED} QUEUE"
     return f"{sum(results.values())} unread", wrong, f"{delete}; and ignore_result on its tasks"
 
@@ -365,7 +358,8 @@ def no_worker_is_a_zombie(cluster):
 def children_stay_below_their_memory(cluster):
     largest = {name: program["largest_child_bytes"] for name, program in cluster.running.known.items()}
     limit = cluster.inventory.known["child_memory_kib"] * 1024
-    large = [name for name, used in largest.items() if limit and used > CHILD_MEMORY_SLACK * limit]
+    most = cluster.thresholds["child_memory_times_limit"] * limit
+    large = [name for name, used in largest.items() if limit and used > most]
     wrong = [f"a child of {name} has {size(largest[name])}, more than {size(limit)}" for name in large]
     repair = f"{on_its_host((large or ['PROGRAM@HOST'])[0], 'supervisorctl restart')}, and look what it does"
     return f"{size(max(largest.values()))} at most{'' if limit else ', no limit'}", wrong, repair
@@ -438,13 +432,19 @@ def room_for_tracked_connections(cluster):
     used = {host: said["conntrack_used"] for host, said in cluster.hosts.known.items()}
     shares = {host: share for host, share in used.items() if share is not None}
     repair = f"raise host_conntrack_max, and {deploy(cluster, 'host')}"
-    return _nearly_full(shares, repair, "no kernel here tracks connections")
+    return _nearly_full(
+        shares, cluster.thresholds["tracked_connections_share"], repair, "no kernel here tracks connections"
+    )
 
 
 @check("room for files", "hosts")
 def room_for_files(cluster):
     shares = {f"{host}:{said['inodes_used'][1]}": said["inodes_used"][0] for host, said in cluster.hosts.known.items()}
-    return _nearly_full(shares, "`systemctl start celery-clean` and `du --inodes -x / | sort -n | tail` on that host")
+    return _nearly_full(
+        shares,
+        cluster.thresholds["inodes_share"],
+        "`systemctl start celery-clean` and `du --inodes -x / | sort -n | tail` on that host",
+    )
 
 
 @check("kernel settings are the inventory's", "hosts")
@@ -460,7 +460,8 @@ def clocks_agree(cluster):
         asked, answered = cluster.facts["asked"][host]
         # The host's time lies between the two where the clocks agree.
         off[host] = max(asked - said["time"], said["time"] - answered, 0)
-    wrong = [f"{host} is {seconds:.1f} s off" for host, seconds in off.items() if seconds > CLOCK_SECONDS]
+    most = cluster.thresholds["clock_seconds"]
+    wrong = [f"{host} is {seconds:.1f} s off" for host, seconds in off.items() if seconds > most]
     return f"{max(off.values()):.1f} s off at most", wrong, "`systemctl restart systemd-timesyncd` on that host"
 
 

@@ -14,10 +14,13 @@ The facts, as playbooks/status/vars/facts.yml gives them:
         each job of Prometheus the names of its targets; `policies` and `users` as the role rabbitmq takes them;
         `page_user` (whom management.yml makes), `longest_task_seconds`, `prefetch_multiplier`, `child_memory_kib`
         (0 is no limit), and `arguments`, which every worker program must have
+    thresholds -- from where on something is wrong, by the names of inventory/kit/thresholds.yml without
+        `cluster_threshold_`
     commands -- what to type for the whole cluster: `verify`, `heal`, `page_off`, and `deploy`, which a tag completes
 """
 
 import json
+import math
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,6 +30,17 @@ from pathlib import Path
 
 class NoAnswerError(Exception):
     """A part has not answered; the text says why and what to type."""
+
+
+def wrong_thresholds(thresholds: dict) -> list[str]:
+    """Return a sentence for each of the facts' thresholds that is no positive number, or a share above 1."""
+    sentences = []
+    for name, value in thresholds.items():
+        most, bounds = (1, "above 0, and 1 at most") if name.endswith("_share") else (math.inf, "above 0")
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (number and math.isfinite(value) and 0 < value <= most):
+            sentences.append(f"`cluster_threshold_{name}` is {value!r}; give it a number {bounds}.")
+    return sentences
 
 
 def harmless(text):
@@ -184,6 +198,7 @@ class Cluster:
 
     def __init__(self, facts):
         self.facts = facts
+        self.thresholds = facts["thresholds"]
         self.vhost = shlex.quote(facts["vhost"])
         self.brokers = Answers()
         for host, said in read_brokers(facts).items():

@@ -28,9 +28,6 @@ from warren.model import (
     worker_programs,
 )
 
-# How full a store may be before its line is a problem.
-FULL_SHARE = 0.9
-
 
 @dataclass
 class Column:
@@ -347,10 +344,11 @@ def redis_section(facts):
             values = {key: int(info[word]) if word in info else None for key, word in numbers.items()}
             keys = sum(int(re.match(r"keys=(\d+)", info[word])[1]) for word in info if re.fullmatch(r"db\d+", word))
             used, limit = values["memory_bytes"], values["memory_limit_bytes"]
+            most = facts["thresholds"]["redis_memory_share"]
             section.add(
                 f"{name}@{host}",
                 {"version": info["redis_version"], "keys": keys} | values,
-                used is not None and limit and used > FULL_SHARE * limit and "its memory is nearly full",
+                used is not None and limit and used > most * limit and "its memory is nearly full",
             )
     return section
 
