@@ -83,7 +83,7 @@ CASES = {
         {"variables": {"cluster_worker_programs": [{"name": "typo", "queues": ["defualt"], "concurrency": 1}]}},
     ),
     "two programs of the same name": (
-        ["each program of `cluster_worker_programs` on w1", "name of its own"],
+        ["each program of `cluster_worker_programs` on w1", "different name"],
         {"variables": {"cluster_worker_programs": [{"name": "p", "queues": ["default"], "concurrency": 1}] * 2}},
     ),
     "a worker program whose name supervisord would split": (
@@ -123,12 +123,12 @@ CASES = {
         {"variables": {"cluster_worker_programs": [PROGRAM | {"pool": "threads", "max_tasks_per_child": 5}]}},
     ),
     "a worker program with the name of all": (
-        ["w1 cannot be told this in celery-workers.conf", "named all", "Correct", "names in `cluster_worker_programs`"],
+        ["w1 cannot run this in celery-workers.conf", "named all", "Correct", "names in `cluster_worker_programs`"],
         {"variables": {"cluster_worker_programs": [PROGRAM]}},
     ),
     "an argument with a line break": (
         [
-            "w1 cannot be told this in celery-workers.conf: the program both",
+            "w1 cannot run this in celery-workers.conf: the program both",
             "user=root' has a line break",
             "Correct `extra_arguments`",
         ],
@@ -143,23 +143,23 @@ CASES = {
         {"variables": {"cluster_worker_programs": [PROGRAM | {"name": "both", "extra_arguments": ["-E", "-O fair"]}]}},
     ),
     "a worker's module with a line break": (
-        ["w1 cannot be told this in celery-workers.conf", "has a line break", "`cluster_app_module`"],
+        ["w1 cannot run this in celery-workers.conf", "has a line break", "`cluster_app_module`"],
         {"groups": {"celery_workers": {"w1": {"celery_worker_app_module": "shop\nuser=root"}}}},
     ),
     "a scheduler's module with a line break": (
-        ["c1 cannot be told this in celery-beat.conf: the program beat", "`cluster_app_module`"],
+        ["c1 cannot run this in celery-beat.conf: the program beat", "`cluster_app_module`"],
         {"groups": {"celery_beat": {"c1": {"celery_beat_app_module": "shop\nuser=root"}}}},
     ),
     "a Flower's module with a line break": (
-        ["w1 cannot be told this in flower.conf: the program flower", "`cluster_app_module`"],
+        ["w1 cannot run this in flower.conf: the program flower", "`cluster_app_module`"],
         {"groups": {"monitoring": {"w1": {}}}, "variables": {"flower_app_module": "shop\nuser=root"}},
     ),
     "a web server's command in two lines": (
-        ["w1 cannot be told this in web.conf: the program web", "has a line break", "Correct `cluster_web_command`"],
+        ["w1 cannot run this in web.conf: the program web", "has a line break", "Correct `cluster_web_command`"],
         {"groups": {"web": {"w1": {}}}, "variables": {"cluster_web_command": "gunicorn shop.wsgi\nuser=root"}},
     ),
     "a web server's command with an open quote": (
-        ["w1 cannot be told this in web.conf: the program web", "No closing quotation", "`cluster_web_command`"],
+        ["w1 cannot run this in web.conf: the program web", "No closing quotation", "`cluster_web_command`"],
         {"groups": {"web": {"w1": {}}}, "variables": {"cluster_web_command": "gunicorn 'shop.wsgi"}},
     ),
     "a mistyped input of supervisord's programs": (
@@ -183,7 +183,7 @@ CASES = {
         {"variables": {"cluster_result_backend": "redis"}},
     ),
     "pickle by accident": (
-        ["pickle lets everyone", "run code on every worker", "`celery_app_accept_pickle: true`"],
+        ["pickle lets anyone", "run code on every worker", "`celery_app_accept_pickle: true`"],
         {"variables": {"celery_app_accept_content": ["pickle"]}},
     ),
     "a priority above the queue's": (
@@ -214,7 +214,7 @@ CASES = {
     ),
     "no user": (["cannot run as '' on w1", "set `cluster_app_user`"], {"variables": {"cluster_app_user": ""}}),
     "a user that Debian does not take": (
-        ["cannot run as 'The Shop' on w1", "small letters"],
+        ["cannot run as 'The Shop' on w1", "lower-case letters"],
         {"variables": {"cluster_app_user": "The Shop"}},
     ),
     "another daemon's user": (
@@ -222,7 +222,7 @@ CASES = {
         {"variables": {"celery_app_user": "rabbitmq"}},
     ),
     "the user that Ansible logs in as": (
-        ["cannot run as 'operator' on w1", "the one that Ansible logs in as"],
+        ["cannot run as 'operator' on w1", "the user that Ansible logs in as"],
         {"variables": {"ansible_user": "operator", "cluster_app_user": "operator"}},
     ),
     "another user than the files'": (
@@ -278,7 +278,7 @@ CASES = {
         },
     ),
     "a publisher in C without its package": (
-        ["no package brings it", "add librabbitmq-fork to `celery_app_extra_requirements`"],
+        ["no package provides it", "add librabbitmq-fork to `celery_app_extra_requirements`"],
         {
             "groups": {"celery_workers": {"w1": {"cluster_c_publisher": True, "celery_app_confirm_publish": False}}},
             "variables": {"celery_app_extra_requirements": []},
@@ -309,7 +309,7 @@ CASES = {
         {"groups": {"celery_beat": {"w1": {}}}, "variables": {"cluster_beat_scheduler": "redbeat"}},
     ),
     "a lock that ends between two loops": (
-        ["prolongs its lock every 5 s", "set `celery_beat_lock_timeout_seconds` to 15", "lose one of 6 s"],
+        ["renews its lock every 5 s", "lose one of 6 s", "set `celery_beat_lock_timeout_seconds` to 15"],
         {"groups": {"celery_beat": {"w1": {}}}, "variables": {"celery_beat_lock_timeout_seconds": 6}},
     ),
     "crontabs that Celery cannot read": (
