@@ -28,8 +28,8 @@ from celery.events.event import get_exchange
 from kombu import Connection, Queue
 from kombu.serialization import dumps
 
-# Seconds between two looks at the brokers, and those that the memory before and after is the mean of. A broker itself
-# looks at its memory every 2.5 s, and at the length of a queue every 5 s.
+# Seconds between two checks of the brokers, and seconds over which the memory before and after is averaged. A broker itself
+# checks its memory every 2.5 s, and the length of a queue every 5 s.
 LOOK_SECONDS = 5
 MEAN_SECONDS = 30
 # A task's first event, which is the largest.
@@ -203,7 +203,7 @@ def main():
     if sent / took < 0.95 * rate:
         notes.append(f"this machine cannot send {rate:.0f} a second")
     largest = max(messages for queues in looks.values() for messages in [0, *queues.values()])
-    # What the dispatcher adds, always as long, so that each run prints the same head.
+    # What the dispatcher adds, always of the same length, so that each run prints the same head.
     added = {
         "type": EVENT,
         "hostname": "default@w1",

@@ -95,7 +95,7 @@ def running_rabbitmq(folder, port):
             stack.callback(process.terminate)
             return process
 
-        # Started here because the one that Erlang would start stays for ever.
+        # Started here because the one that Erlang would start stays forever.
         start("epmd")
         broker.wait(start(COMMANDS / "rabbitmq-server"))
         yield broker

@@ -99,7 +99,7 @@ class Proxy:
         while data := broker.recv(65536):
             self._answers -= 1
             if self._answers < 0:
-                # Not for ever: a publish that does not end by itself shall fail its test.
+                # Not forever: a publish that does not end by itself must fail its test.
                 time.sleep(20)
                 break
             time.sleep(self.delay)
