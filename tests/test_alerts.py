@@ -1,4 +1,4 @@
-"""The alerts fire when they should, and whoever gets one finds a paragraph that says what to type."""
+"""The alerts fire when they should, and the runbook has a paragraph for each that says what to type."""
 
 import json
 import re
@@ -95,7 +95,7 @@ def test_the_inventorys_queues_reach_the_alerts_as_they_are(tmp_path):
     assert code == 0, said
 
 
-# Metrics that are not there although all is well, so that nobody looks for them.
+# Metrics that are missing although all is well, so that no alert checks for them.
 ABSENT = {
     "node_nf_conntrack_entries": "the kernel tracks no connection",
     "node_nf_conntrack_entries_limit": "the kernel tracks no connection",

@@ -18,7 +18,7 @@ PACKAGE = {
 
 @pytest.fixture
 def bootstrap(tmp_path):
-    """Run bootstrap in a repository of its own that needs one Python package; all of Debian's are there."""
+    """Run bootstrap in a separate repository that needs one Python package; all of Debian's are installed."""
     (tmp_path / "molecule/shared").mkdir(parents=True)
     script = shutil.copy(PROJECT / "molecule/shared/bootstrap", tmp_path / "molecule/shared/bootstrap")
     (tmp_path / "app/reference").mkdir(parents=True)

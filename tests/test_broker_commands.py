@@ -74,7 +74,7 @@ def test_a_hand_over_says_which_tasks_are_done_again(broker):
         queue = Queue("held", durable=True)(connection.default_channel)
         queue.declare()
         connection.Producer().publish("task", routing_key="held")
-        # Delivered, and acknowledged by nobody.
+        # Delivered, and not acknowledged.
         with connection.Consumer(queue, callbacks=[lambda body, message: None]):
             connection.drain_events(timeout=10)
             done = broker.run(HAND_OVER, "1")

@@ -165,7 +165,7 @@ def role(request) -> Role:
 
 @pytest.mark.parametrize("file", REQUIRED_FILES)
 def test_the_role_has_the_file(role, file):
-    """Whoever knows one role finds their way in the next."""
+    """A reader who knows one role finds their way in the next."""
     if role.name in inputs.CALLED_ROLES and file == "tasks/health.yml":
         return
     assert (role.path / file).is_file(), f"roles/{role.name}/{file} is missing"
@@ -376,7 +376,7 @@ def patterns_in(template: str) -> Iterator[str]:
 
 
 def test_every_regular_expression_means_what_it_says():
-    """Whoever deploys would see a warning of `re`, and a backslash doubled once too often matches nothing."""
+    """The operator would see a warning of `re`, and a backslash doubled once too often matches nothing."""
     for folder in ("roles", "playbooks", "inventory", "molecule"):
         for path in (PROJECT / folder).rglob("*.yml"):
             # Those are for other programs.

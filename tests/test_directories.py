@@ -1,4 +1,4 @@
-"""The module directories makes folders as root, and nobody who may write around them can make use of that.
+"""The module directories makes folders as root, and a user who may write around them cannot exploit that.
 
 The tests run it in a folder of their own, which takes root, as CI has.
 """

@@ -11,7 +11,7 @@ DRILLS = sorted(path.name for path in (PROJECT / "playbooks/drills").glob("*.yml
 
 
 def drill(folder, playbook, brokers=3, workers=2, **variables):
-    """Run a drill on an inventory of hosts that nobody could reach."""
+    """Run a drill on an inventory of hosts that cannot be reached."""
     hosts = {
         "rabbitmq": {f"mq{number}": {} for number in range(1, brokers + 1)},
         "haproxy": {"lb1": {}},

@@ -435,7 +435,7 @@ GOOD = {
     "variables of somebody else": {
         "variables": {"shop_vip": 1, "redis_version": 7, "cluster_foreign_variables": ["redis_version"]},
     },
-    # Whoever runs a program of the project has it, by the kit's groups.
+    # Every host that runs a program of the project has it, by the kit's groups.
     "a scheduler, a site and a Flower on hosts of their own": {
         "groups": {"celery_beat": {"c1": {}}, "web": {"web1": {}}, "monitoring": {"mon1": {}}}
     },

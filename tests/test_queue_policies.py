@@ -1,4 +1,4 @@
-"""Every task queue is mirrored, and one with a bound has a policy of its own that says both."""
+"""Every task queue is mirrored, and one with a bound has its own policy that sets both."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Every role works by itself: the example of its README as it stands, its defaults, and every input with another value.
+"""Every role works by itself: the unchanged example of its README, its defaults, and every input with another value.
 
 No inventory, group_vars or wiring of the kit is read here. Three sets of inputs are rendered for each role: the
 example's; those of the example that are required, all others by default; and those of unusual.yml, in which no input
@@ -251,7 +251,7 @@ def test_the_readme_has_one_example_of_the_role(role):
 
 @pytest.mark.parametrize("role", ROLES)
 def test_the_readme_says_where_the_example_has_its_variables_from(role):
-    """Whoever copies it would otherwise find out at the first run."""
+    """A user who copies it would otherwise find out at the first run."""
     names = {name for expression in expressions_of(play_of(role)[1]) for name in names_in(expression)}
     names -= {"ansible_host", "groups", "inventory_hostname"} | PASSWORDS.keys()
     assert names <= {"celery_app_fingerprint"}

@@ -58,7 +58,7 @@ def test_filters_are_counted_in_each_expression():
 
 
 def test_no_expression_is_a_program():
-    """What needs more filters is easier to read, and to test, as a filter of its own in plugins/filter."""
+    """What needs more filters is easier to read, and to test, as a separate filter in plugins/filter."""
     found = {
         name
         for name, template in templates()

@@ -249,7 +249,7 @@ def test_an_entry_that_supervisord_would_not_take_is_refused(tmp_path, text, wor
 
 
 def test_an_entry_may_take_the_place_of_a_bad_one(tmp_path):
-    """Its own, or beside that of another part, which is written anew later in the run."""
+    """Its own, or beside that of another part, which is rewritten later in the run."""
     (tmp_path / "good.conf").write_text(GOOD)
     (tmp_path / "bad.conf").write_text(BAD)
     script = """

@@ -138,7 +138,7 @@ def rendered(request, render):
 
 
 def load_settings(path):
-    """The rendered celeryconfig.py, taken by a Celery of its own."""
+    """The rendered celeryconfig.py, loaded by a separate Celery."""
     spec = importlib.util.spec_from_file_location("celeryconfig_under_test", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -288,7 +288,7 @@ def test_librabbitmq_is_not_named_where_nobody_asked_for_it(rendered):
 
 
 def test_celery_once_finds_its_setting(unusual):
-    """celery_once reads `app.conf.ONCE`, a name of its own that Celery does not know."""
+    """celery_once reads `app.conf.ONCE`, a name that Celery does not know."""
     files = unusual.files("celeryconfig.py")
     assert files
     for _, path in files:
@@ -449,7 +449,7 @@ def test_flower_takes_its_options(rendered):
         assert flowers_complaint(path.read_text()) == "", host
         assert options["basic_auth"] == [f"{user}:{password}" for user, password in inputs["flower_users"].items()]
         assert (options["address"], options["port"]) == (inputs["flower_bind"], inputs["flower_port"])
-        # Workers are told by their command line.
+        # Workers get it on their command line.
         assert options["enable_events"] is False
 
 
@@ -541,7 +541,7 @@ def scheduled(tmp_path_factory):
 
 
 def load_beat_settings(path, monkeypatch):
-    """The rendered beatconfig.py, which imports celeryconfig, taken by a Celery of its own."""
+    """The rendered beatconfig.py, which imports celeryconfig, loaded by a separate Celery."""
     monkeypatch.syspath_prepend(path.parent.parent / "celery_app")
     monkeypatch.delitem(sys.modules, "celeryconfig", raising=False)
     module, app = load_settings(path)
@@ -569,12 +569,12 @@ def test_celery_takes_the_schedule(scheduled, scheduler, monkeypatch):
     assert list(entries) == [entry["name"] for entry in SCHEDULE]
     poll, monthly, named = entries.values()
     assert type(poll.schedule) is schedule and poll.schedule.run_every == datetime.timedelta(seconds=2.5)
-    # Django's scheduler has a name of its own for this.
+    # Django's scheduler has a different name for this.
     assert poll.options == {"queue": "slow", "expire_seconds" if scheduler == "django" else "expires": 2.0}
     assert monthly.schedule == crontab("30", "3", day_of_month="1", month_of_year="*/2", day_of_week="mon")
     assert (monthly.args, monthly.kwargs, monthly.options) == ([1, "é", None], {}, {})
     assert (named.args, named.kwargs) == ([], {"on": True, "deep": {"a": [1]}})
-    # An entry with a queue of its own waits for its confirm as any other.
+    # An entry with its own queue waits for its confirm like any other.
     route = app.amqp.router.route(dict(poll.options), poll.task)
     assert (route["queue"].name, "confirm_timeout" in route) == ("slow", True)
 

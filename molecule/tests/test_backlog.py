@@ -21,7 +21,7 @@ def accepted_of(publisher, run):
 
 
 def test_a_queue_with_a_bound_refuses_what_is_too_much_and_loses_nothing(workers, publishers, queues, ledger):
-    """Nobody takes anything: the queue fills, and whoever publishes more gets an error."""
+    """Nothing consumes the queue: it fills, and the next publisher gets an error."""
     (host,) = [w for w in workers if "solo" in [program["name"] for program in w.expect("celery_worker_programs")]]
     run = f"bound-{uuid.uuid4()}"
     host.run("supervisorctl stop solo")

@@ -73,7 +73,7 @@ def test_an_entry_is_sent_on_time_by_exactly_one_host(schedulers, ledger, run):
 
 
 def test_a_standby_goes_on_when_the_active_host_dies(schedulers, ledger, run, playbook):
-    """All programs of the host are killed at once and stay away, so that nobody gives the lock back."""
+    """All programs of the host are killed at once and stay down, so that nothing releases the lock."""
     assert len(schedulers) > 1, "the inventory has no standby under `celery_beat:`"
     (victim,) = active(schedulers, run)
     others = [scheduler for scheduler in schedulers if scheduler is not victim]

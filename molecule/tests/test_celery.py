@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 
-# Programs that a host may have beside its workers; each has tests of its own.
+# Programs that a host may have in addition to its workers; each has its own tests.
 OF_OTHER_ROLES = {"beat", "flower", "flower-presence", "web"}
 
 

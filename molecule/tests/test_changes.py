@@ -29,7 +29,7 @@ def test_one_more_worker_host_takes_tasks_and_no_other_host_changes(all_members,
         host = AnsibleRunner(str(SCALE_OUT)).get_host("w3")
         w3 = dataclasses.replace(workers[0], name="w3", host=host)
         assert count_tasks(f"scale-out-{uuid.uuid4()}", 300, also=[w3])["w3"] > 0
-        # It talks to the HAProxy of its own and to no other one, and goes on when that was killed.
+        # It talks only to its own HAProxy, and continues after that was killed.
         found = w3.run("ss --tcp --numeric --processes --no-header state established 'dport = :5672'").splitlines()
         peers = {line.split()[3] for line in found if '"haproxy"' not in line}
         assert peers == {"127.0.0.1:5672"}
@@ -84,7 +84,7 @@ def test_a_misspelt_broker_setting_never_reaches_the_broker(brokers, playbook, s
 
 
 def test_the_watchdog_restarts_a_broker_that_runs_apart_from_the_others(brokers):
-    """It loses the others for a moment and does not pause: here because it is told not to, for certain."""
+    """It loses the others for a moment and does not pause: here because it is set to ignore a partition."""
     victim = brokers[-1]
     status = "rabbitmq-diagnostics --quiet --formatter json cluster_status"
     found = "the node runs apart from most of its cluster"

@@ -75,7 +75,7 @@ def test_postgresql_lets_the_owner_into_its_own_database_only(database):
 
 
 def test_postgresql_refuses_an_address_that_is_not_listed(database, login):
-    """The host's own loopback address reaches PostgreSQL, and is nobody's client."""
+    """The host's own loopback address reaches PostgreSQL, but is no client's address."""
     name, owner, _ = login
     address, port = database.expect("postgresql_listen_address"), database.expect("postgresql_port")
     knock = f"python3 -c %s {address} {port} %s {owner} {name}"

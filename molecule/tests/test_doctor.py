@@ -24,7 +24,7 @@ FINDINGS = PROJECT / ".cache/verify.json"
 REPLIES = str(uuid.uuid4())
 # A name that a shell would run, and a terminal obey.
 HOSTILE = "celeryev.\x1b[7m`touch /tmp/pwned`$(touch /tmp/pwned)"
-# Names that a client chose are in no command: whoever types it takes them from the sentence, as this file does.
+# Names that a client chose are in no command: the operator takes them from the sentence, as this file does.
 CHOSEN = {"results do not pile up": ("QUEUE", REPLIES), "users are the inventory's": ("USER", "bob")}
 # Events and results that nobody reads, as a monitor that is gone and the backend rpc leave them.
 LEAVE_UNREAD = """
@@ -36,7 +36,7 @@ with Connection(sys.argv[1]) as connection:
         for number in range(count):
             queue.put(number)
 """
-# Datagrams to this host itself, each of a connection of its own.
+# Datagrams to this host itself, each on its own connection.
 TRACK = """
 import socket
 for _ in range(4):
@@ -118,11 +118,11 @@ def broken(playbook, inventory, brokers, workers, balancers, publishers, stores,
     locks = next(instance for instance in stores[0].expect("redis_instances") if instance["name"] == "locks")
     control = "rabbitmqctl --quiet"
 
-    # A Flower that has seen nobody. It answers by the time of the look.
+    # A Flower that has seen no worker. It answers by the time of the check.
     monitors[0].run("supervisorctl stop flower-presence")
     monitors[0].run("supervisorctl restart flower")
 
-    # A mirror that comes back while messages wait, and nobody copies them.
+    # A mirror that comes back while messages wait, and that does not get a copy of them.
     two.run("supervisorctl stop solo")
     publishers[0].app_output("ledger", "submit", "--count", "5", "--queue", "solo")
     (policy,) = [policy for policy in brokers[0].expect("rabbitmq_policies") if policy["name"] == "ha-solo"]
@@ -207,7 +207,7 @@ def broken(playbook, inventory, brokers, workers, balancers, publishers, stores,
         two.run(f"rm -r {home}/releases/copy")
     # Brokers and programs that were restarted may come back first.
     playbook("playbooks/health.yml")
-    # Event queues that nobody reads end a minute after they have their bounds again.
+    # Unread event queues end a minute after they have their bounds again.
     for _ in range(30):
         if "celeryev.test" not in brokers[0].run(f"{control} --no-table-headers list_queues -p {vhost} name"):
             break

@@ -229,7 +229,7 @@ def test_a_stopped_worker_is_shown_offline_and_back(flower, workers):
     try:
         assert wait_for(lambda: not flower.alive()[node], 2 * flower.presence_seconds + 2)
         assert all(flower.alive()[other] for other in others)
-        # Prometheus is told, too, which an expired heartbeat alone would not do.
+        # Prometheus sees it, too, which an expired heartbeat alone would not do.
         offline = f'flower_worker_online{{worker="{node}"}} 0.0'
         assert wait_for(lambda: offline in flower.ask("/metrics").splitlines(), flower.presence_seconds + 10)
     finally:

@@ -45,7 +45,7 @@ def test_one_host_has_the_address(balancers):
 
 
 def test_the_check_runs_without_rights(balancer):
-    """keepalived refuses a script that somebody else than root may write, and says what runs as whom."""
+    """keepalived refuses a script that a user other than root may write, and logs which user runs it."""
     log = balancer.run("journalctl --unit=keepalived --output=cat --no-pager")
     assert "WARNING - script" not in log
     assert "SECURITY VIOLATION" not in log

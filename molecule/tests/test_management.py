@@ -1,4 +1,4 @@
-"""RabbitMQ's page, which is off, for a look."""
+"""RabbitMQ's management page: off, and on for a while."""
 
 import base64
 import json
@@ -24,7 +24,7 @@ def ask(broker, path, login):
 
 
 def is_off(brokers):
-    """Whether nobody listens at the page's port."""
+    """Whether nothing listens on the page's port."""
     for broker in brokers:
         with socket.socket() as connection:
             connection.settimeout(5)

@@ -42,7 +42,7 @@ def test_every_accepted_serializer_and_compression_arrives(publisher, submit, le
 
 
 def test_pickle_is_refused_unless_it_is_asked_for(workers, submit, ledger):
-    """A worker that does not accept it never unpickles it; the task is refused, and the worker goes on."""
+    """A worker that does not accept it never unpickles it; the task is refused, and the worker continues."""
     run = f"pickle-{uuid.uuid4()}"
     since = {worker.name: worker.run("sh -c 'wc -c < /var/log/celery/default.log'") for worker in workers}
     submit(run, ["pickle"], ["none"])

@@ -39,7 +39,7 @@ for task in (once.rebuild_report, once.warm_cache):
 print(json.dumps(said))
 """
 
-# The broker's address is a port that nobody listens on, and the publish is tried once.
+# Nothing listens on the broker's port, and the publish is tried once.
 FAIL = """
 import json, socket, sys
 from kombu.exceptions import OperationalError

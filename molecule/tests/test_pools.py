@@ -32,7 +32,7 @@ def pool(request, workers):
     """For each kind of pool, a worker host and a program that has it."""
     found = [(worker, program) for worker, program in programs_of(workers) if pool_of(program) == request.param]
     assert found, f"no worker program has the pool {request.param}"
-    # One whose queue nobody else consumes, where there is one.
+    # If there is one, a program that is the only consumer of its queue.
     return min(found, key=lambda pair: sum(pair[1]["queues"] == other["queues"] for _, other in programs_of(workers)))
 
 
@@ -69,7 +69,7 @@ def test_tasks_that_wait_wait_side_by_side(kind, workers, count_tasks):
 @pytest.mark.disruptive
 @pytest.mark.lengthy
 def test_an_autoscaled_pool_grows_under_load(workers, balancers):
-    """Also after it has lost its broker: Celery then prefetches for the present size of the pool only, unless told."""
+    """Also after it has lost its broker: by default, Celery then prefetches for the pool's present size only."""
     ((worker, program),) = [(worker, its) for worker, its in programs_of(workers) if "autoscale" in its]
     sizes = program["autoscale"]
     worker.run(f"supervisorctl restart {program['name']}")

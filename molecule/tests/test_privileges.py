@@ -87,7 +87,7 @@ def test_no_service_may_write_where_root_works(member):
 
 
 def test_settings_and_releases_are_roots(worker):
-    """Whoever may change what a program starts with needs no trap."""
+    """A user who may change what a program starts with needs no trap."""
     name = worker.expect("celery_app_name")
     foreign = worker.run(f"find /etc/celery/{name} /opt/celery/{name} ! -user root -o -perm /6022 ! -type l")
     assert foreign == ""

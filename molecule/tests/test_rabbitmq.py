@@ -103,7 +103,7 @@ def test_each_task_queue_is_mirrored_and_in_sync(brokers, workers, queues):
         policy["definition"] for policy in brokers[0].expect("rabbitmq_policies") if policy["name"] == "ha"
     ]
     copies = len(brokers) if definition["ha-mode"] == "all" else definition["ha-params"]
-    # A queue with a bound has a policy of its own, which mirrors it as well.
+    # A queue with a bound has its own policy, which also mirrors it.
     own = {policy["name"] for policy in brokers[0].expect("rabbitmq_policies")}
     for wanted in workers[0].expect("celery_app_queues"):
         queue = found[wanted["name"]]

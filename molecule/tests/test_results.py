@@ -1,4 +1,4 @@
-"""Results: one host's task, another host's answer; and nothing of those that nobody asked for."""
+"""Results: a host gets the result of another host's task, and nothing is kept of results that nobody asked for."""
 
 import uuid
 

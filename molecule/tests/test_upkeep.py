@@ -1,4 +1,4 @@
-"""What looks after worker programs: the watchdog, the rolling restart, and a release that cannot be imported."""
+"""The upkeep of worker programs: the watchdog, the rolling restart, and a release that cannot be imported."""
 
 import concurrent.futures
 import itertools
@@ -35,7 +35,7 @@ def test_a_frozen_worker_is_replaced_and_its_tasks_are_done(workers, publishers,
     # The parent and its children: none of its running tasks will ever end.
     victim.run(f"kill -STOP -- -{before}")
     try:
-        # The timer would start it within a minute; the rest is as it is at night. A run that is under way begins anew.
+        # The timer would start it within a minute; the rest is as at night. A run that is under way starts again.
         since = victim.run("date +%s")
         victim.run("systemctl restart celery-watchdog.service", seconds=300)
         assert "killing it" in victim.run(f"journalctl --unit=celery-watchdog --since=@{since} --output=cat")
@@ -51,7 +51,7 @@ def test_a_frozen_worker_is_replaced_and_its_tasks_are_done(workers, publishers,
 
 
 def test_workers_restart_one_host_at_a_time_and_lose_nothing(workers, playbook, count_tasks):
-    """Switched on by an input; every host is told to start at the same moment, and they take turns."""
+    """An input switches it on. Every host starts at the same moment, and they take turns."""
     calendar = json.dumps({"celery_worker_restart_calendar": "Sun 04:30"})
     assert {timer_state(worker, "celery-restart") for worker in workers} == {"disabled"}
     playbook("playbooks/site.yml", "--tags", "celery_worker", "-e", calendar)

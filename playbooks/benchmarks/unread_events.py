@@ -28,8 +28,8 @@ from celery.events.event import get_exchange
 from kombu import Connection, Queue
 from kombu.serialization import dumps
 
-# Seconds between two checks of the brokers, and seconds over which the memory before and after is averaged. A broker itself
-# checks its memory every 2.5 s, and the length of a queue every 5 s.
+# Seconds between two checks of the brokers, and seconds over which the memory before and after is averaged. A broker
+# itself checks its memory every 2.5 s, and the length of a queue every 5 s.
 LOOK_SECONDS = 5
 MEAN_SECONDS = 30
 # A task's first event, which is the largest.

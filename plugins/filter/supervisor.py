@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 # Letters of a program's name; it is part of a section's head, of a log's path, and an argument of supervisorctl.
 NAME = re.compile(r"[A-Za-z0-9_.-]+")
 CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
-# supervisord takes the rest of a line for a comment from a `;` or `#` after white space, wherever it stands.
+# supervisord treats the rest of a line as a comment from any `;` or `#` after white space.
 COMMENT = re.compile(r"\s[;#]")
 # It replaces this before anything else, whether the `%` is doubled or not.
 HERE = "%(here)s"

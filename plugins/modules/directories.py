@@ -74,7 +74,7 @@ class RefusedError(Exception):
 
 
 def check_trusted(found, path, promised):
-    """Raise RefusedError where somebody else than root may write a folder.
+    """Raise RefusedError where a user other than root may write a folder.
 
     :param found: what os.fstat says of it.
     :param path: its path.
@@ -149,7 +149,7 @@ def ensure(path, owner, group, mode, check_mode=False, promised=()):
         with opened(path.parent, promised) as parent:
             folder, existed = open_or_make(parent, path, check_mode)
     except FileNotFoundError:
-        # In check mode nobody makes the parent.
+        # In check mode the parent is not made.
         if check_mode:
             return True
         raise

@@ -24,7 +24,7 @@ DJANGO = "import django; from django.conf import settings; import warren_site; d
 
 
 def run(code, **environment):
-    """Run code in an interpreter of its own: an application is configured once."""
+    """Run code in a separate interpreter: an application is configured only once."""
     present = {
         name: value for name, value in (ENVIRONMENT | environment).items() if value is not None
     }

@@ -31,7 +31,7 @@ def free_port():
 
 @pytest.fixture(scope="module")
 def redis_url(tmp_path_factory):
-    """Debian's redis-server on a port of its own, without persistence."""
+    """Debian's redis-server on a separate port, without persistence."""
     assert shutil.which("redis-server"), "type: apt-get install redis-server"
     port = free_port()
     server = subprocess.Popen(
@@ -175,7 +175,7 @@ def test_a_failed_publish_leaves_a_lock_that_another_has_taken_meanwhile(app, re
 
 
 def test_a_lock_that_was_taken_by_a_command_whose_answer_got_lost_is_ours(app, redis, monkeypatch):
-    """The client sends the command again then, and is told that the lock is held."""
+    """The client then sends the command again, and the answer is that the lock is held."""
     task = task_of(app)
     acquire = once.Lock.acquire
 

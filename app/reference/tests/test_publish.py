@@ -35,7 +35,7 @@ def broker_port(tmp_path_factory):
 
 
 class Proxy:
-    """A TCP proxy in front of the broker, on a port of its own.
+    """A TCP proxy in front of the broker, on a separate port.
 
     Frozen, it takes connections, and passes on what the client sends, but nothing that the broker
     answers. `connections` counts those it took. `delay` is how many seconds later it answers.
@@ -140,7 +140,7 @@ def dropping():
 
 
 def task_on(*ports, **settings):
-    """A task of an app that has the kit's settings for publishing, and a queue of its own.
+    """A task of an app that has the kit's settings for publishing, and its own queue.
 
     But confirms are not switched on: publish does that itself.
     """
