@@ -146,9 +146,12 @@ def expressions_of(value, bare: bool = False) -> Iterator[str]:
 
 
 def parsed(template: str) -> jinja2.nodes.Template:
-    """Parse a Jinja template, by the delimiters that its first line may name."""
+    """Parse a Jinja template, by the delimiters that its first line may name.
+
+    Ansible leaves the backslashes of strings alone, which Jinja would take for the start of an escape.
+    """
     options, text = kit.header_of(template)
-    return JINJA.overlay(**options).parse(text)
+    return JINJA.overlay(**options).parse(text.replace("\\", "\\\\"))
 
 
 def names_in(template: str) -> set[str]:

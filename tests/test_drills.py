@@ -39,7 +39,7 @@ def drill(folder, playbook, brokers=3, workers=2, **variables):
             {"drill_confirm": "production"},
             ["set `drill_power_off` and `drill_power_on`", "virsh"],
         ),
-        ("parts/begin.yml", {"cluster_environment": "lab"}, ["part of others", "ls playbooks/drills"]),
+        ("parts/begin.yml", {"cluster_environment": "lab"}, ["only a part of the drills", "ls playbooks/drills"]),
     ],
 )
 def test_a_drill_refuses_with_what_to_type(tmp_path, playbook, changes, words):

@@ -99,7 +99,7 @@ CASES = {
         {"variables": {"cluster_worker_programs": [{"name": "typo", "queues": ["defualt"], "concurrency": 1}]}},
     ),
     "two programs of the same name": (
-        ["each program of `cluster_worker_programs` on w1", "name of its own"],
+        ["each program of `cluster_worker_programs` on w1", "different name"],
         {"variables": {"cluster_worker_programs": [{"name": "p", "queues": ["default"], "concurrency": 1}] * 2}},
     ),
     "a worker program whose name supervisord would split": (
@@ -199,7 +199,7 @@ CASES = {
         {"variables": {"cluster_result_backend": "redis"}},
     ),
     "pickle by accident": (
-        ["pickle lets everyone", "run code on every worker", "`celery_app_accept_pickle: true`"],
+        ["pickle lets anyone", "run code on every worker", "`celery_app_accept_pickle: true`"],
         {"variables": {"celery_app_accept_content": ["pickle"]}},
     ),
     "a priority above the queue's": (
@@ -238,7 +238,7 @@ CASES = {
         {"variables": {"celery_app_user": "rabbitmq"}},
     ),
     "the user that Ansible logs in as": (
-        ["cannot run as 'operator' on w1", "the one that Ansible logs in as"],
+        ["cannot run as 'operator' on w1", "the user that Ansible logs in as"],
         {"variables": {"ansible_user": "operator", "cluster_app_user": "operator"}},
     ),
     "another user than the files'": (
@@ -325,7 +325,7 @@ CASES = {
         {"groups": {"celery_beat": {"w1": {}}}, "variables": {"cluster_beat_scheduler": "redbeat"}},
     ),
     "a lock that ends between two loops": (
-        ["renews its lock every 5 s", "set `celery_beat_lock_timeout_seconds` to 15", "lose one of 6 s"],
+        ["renews its lock every 5 s", "lose one of 6 s", "set `celery_beat_lock_timeout_seconds` to 15"],
         {"groups": {"celery_beat": {"w1": {}}}, "variables": {"celery_beat_lock_timeout_seconds": 6}},
     ),
     "crontabs that Celery cannot read": (
