@@ -148,7 +148,7 @@ def expressions_of(value, bare: bool = False) -> Iterator[str]:
 def parsed(template: str) -> jinja2.nodes.Template:
     """Parse a Jinja template, by the delimiters that its first line may name.
 
-    Ansible leaves the backslashes of strings alone, which Jinja would take for the start of an escape.
+    Ansible leaves the backslashes of strings alone, which Jinja would halve.
     """
     options, text = kit.header_of(template)
     return JINJA.overlay(**options).parse(text.replace("\\", "\\\\"))
@@ -375,11 +375,8 @@ def test_every_play_and_task_of_the_playbooks_has_a_name():
 
 
 def patterns_in(template: str) -> Iterator[str]:
-    """The regular expressions that a Jinja template gives to filters and tests, also through `map` and the like.
-
-    Ansible leaves the backslashes of strings alone, which Jinja would halve.
-    """
-    for node in parsed(template.replace("\\", "\\\\")).find_all((jinja2.nodes.Filter, jinja2.nodes.Test)):
+    """The regular expressions that a Jinja template gives to filters and tests, also through `map` and the like."""
+    for node in parsed(template).find_all((jinja2.nodes.Filter, jinja2.nodes.Test)):
         words = [node.name, *(argument.value for argument in node.args if isinstance(argument, jinja2.nodes.Const))]
         yield from (pattern for name, pattern in itertools.pairwise(words) if name in PATTERN_TAKERS)
 
