@@ -225,7 +225,7 @@ CASES = {
         },
     ),
     "the user root": (
-        ["cannot run as 'root' on w1", "set `cluster_app_user`", "such as celery", "not root"],
+        ["cannot run as 'root' on w1", "set `cluster_app_user`", "such as celery", "must not be root"],
         {"variables": {"cluster_app_user": "root"}},
     ),
     "no user": (["cannot run as '' on w1", "set `cluster_app_user`"], {"variables": {"cluster_app_user": ""}}),
