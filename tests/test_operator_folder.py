@@ -88,6 +88,8 @@ def test_nothing_of_the_folder_is_lost_when_it_is_renewed(site):
     assert done.returncode == 0, done.stdout + done.stderr
     assert {path: path.read_bytes() for path in site.rglob("*.yml")} == before
     assert "format = 1" in (site / "ansible.cfg").read_text()
+    # What the operator had written into it is kept beside it.
+    assert "format = 0" in next(site.glob("ansible.cfg.*~")).read_text()
 
 
 @pytest.mark.parametrize("folder", ["", str(PROJECT), f"{PROJECT}/inventory/shop"])
@@ -148,6 +150,11 @@ def test_an_ansible_cfg_of_somebody_else_is_taken(tmp_path):
     (tmp_path / "ansible.cfg").write_text("[defaults]\n")
     for config in (str(tmp_path / "ansible.cfg"), "", str(PROJECT / "ansible.cfg")):
         assert inventory_fault([str(KIT_INVENTORY), f"{tmp_path}/hosts.yml"], 1, config) == ""
+
+
+def test_the_kit_may_be_reached_by_a_link(tmp_path):
+    (tmp_path / "warren").symlink_to(PROJECT)
+    assert operator_folder([f"{tmp_path}/warren/inventory/kit", "/srv/shop/hosts.yml"]) == "/srv/shop"
 
 
 def test_two_folders_have_different_secrets():

@@ -21,10 +21,12 @@ def operator_folder(sources: Collection[str]) -> str:
     :raises FolderError: the kit's is missing, or there is none after it.
     """
     paths = [Path(source) for source in sources]
+    # As the kit may be reached by a link.
+    places = [path.resolve() for path in paths]
     # Molecule puts one of its own before all others.
-    after = paths[paths.index(KIT_INVENTORY) + 1 :] if KIT_INVENTORY in paths else []
+    after = paths[places.index(KIT_INVENTORY) + 1 :] if KIT_INVENTORY in places else []
     if not after:
-        others = [str(path) for path in paths if path != KIT_INVENTORY] or ["FILE"]
+        others = [str(path) for path in paths if path.resolve() != KIT_INVENTORY] or ["FILE"]
         options = " ".join(f"-i {source}" for source in [_typed(KIT_INVENTORY), *others])
         raise FolderError(
             "The kit's inventory, which names the groups and has the defaults, must come before yours: type the "
