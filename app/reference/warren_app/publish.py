@@ -55,7 +55,7 @@ def publish(task, args=(), kwargs=None, *, within=5.0, **options):
     :param args: its positional arguments.
     :param kwargs: its keyword arguments, a dict.
     :param within: seconds this may take, more than 0, the wait for a free connection included.
-    :param options: those of apply_async, such as `task_id`, but for `producer` and `retry`.
+    :param options: those of apply_async, such as `task_id`, except `producer` and `retry`.
     :returns: celery.result.AsyncResult.
     :raises PublishError: when the broker did not confirm in time, or refuses, as with a wrong
         password.
