@@ -1,0 +1,178 @@
+"""Ansible's module config_files."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = """
+module: config_files
+short_description: Write all files of a part in one execution
+description:
+  - Writes files and makes the folders around them, in the order in which they are given. Ansible's own modules need two
+    executions for each file, and an execution costs more than all that it does.
+  - Each file is checked before it lands, and replaced as a whole. A run that is killed leaves each one old or new.
+  - Only for files that hold no secret, in folders that only root may write.
+options:
+  folders:
+    description: Absolute paths of folders, which are made root's, with mode 0755.
+    type: list
+    elements: path
+    default: []
+  files:
+    description: The files.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      path:
+        description: Absolute path.
+        type: path
+        required: true
+      content:
+        description:
+          - What is in it, a text.
+          - A task may give C(template) or C(src) in its place, the name of a file in the role's folder of templates or
+            files, which the action plugin of this name reads. C(vars) are variables for that template alone.
+        type: str
+        required: true
+      owner:
+        description: Name of the user who owns it.
+        type: str
+        default: root
+      group:
+        description: Name of the group that owns it.
+        type: str
+        default: root
+      mode:
+        description: Mode as an octal text, such as C("0644").
+        type: str
+        default: "0644"
+      validate:
+        description: Command that fails for a wrong file; C(%s) is its path.
+        type: str
+      backup:
+        description: Whether the old file is kept beside the new one.
+        type: bool
+        default: false
+  absent:
+    description: Absolute paths of files that are removed.
+    type: list
+    elements: path
+    default: []
+author: [Warren]
+"""
+
+EXAMPLES = """
+- config_files:
+    folders: [/etc/shop]
+    files:
+      - {path: /etc/shop/shop.conf, template: shop.conf.j2, validate: shop check %s}
+      - {path: /usr/local/sbin/shop-clean, src: shop-clean, mode: "0755"}
+"""
+
+RETURN = """
+changed_files:
+  description: The paths that were made, changed or removed; folders, too.
+  type: list
+  returned: always
+"""
+
+
+def write(module, file):
+    """Write one file.
+
+    :param file: as the option says.
+    :return: what differed, before and after, as texts; None where it was as wanted.
+    """
+    path, wanted = Path(file["path"]), file["content"].encode()
+    # A link is replaced, and not followed.
+    here = path.is_file() and not path.is_symlink()
+    before = path.read_bytes() if here else b""
+    differs = not here or before != wanted
+    if differs and not module.check_mode:
+        replace(module, file, wanted)
+    if here or not module.check_mode:
+        differs = set_owner_and_mode(module, file, differs)
+    return (before.decode(errors="replace"), file["content"]) if differs else None
+
+
+def set_owner_and_mode(module, wanted, changed):
+    """Give a path its owner, group and mode; return True where that, or something before it, has changed it."""
+    return module.set_fs_attributes_if_different(module.load_file_common_arguments(module.params | wanted), changed)
+
+
+def replace(module, file, wanted):
+    """Check the new content, and put it in the place of the old one."""
+    path = Path(file["path"])
+    if path.is_dir() and not path.is_symlink():
+        module.fail_json(msg=f"{path} is a folder. Type `mv {path} {path}.old` on this host, and run this again.")
+    handle, new = tempfile.mkstemp(dir=module.tmpdir)
+    with os.fdopen(handle, "wb") as opened:
+        opened.write(wanted)
+    if file["validate"]:
+        code, out, err = module.run_command(file["validate"].replace("%s", new))
+        if code:
+            said = f"{out}{err}".strip()
+            module.fail_json(msg=f"{path} stays as it was: `{file['validate']}` fails for the new one. {said}")
+    if path.is_symlink():
+        path.unlink()
+    elif file["backup"] and path.exists():
+        module.backup_local(str(path))
+    module.atomic_move(new, str(path))
+
+
+def make_folder(module, path):
+    """Make a folder root's, and let others read it; return whether something changed."""
+    missing = not Path(path).is_dir()
+    if missing and module.check_mode:
+        return True
+    Path(path).mkdir(parents=True, exist_ok=True)
+    return set_owner_and_mode(module, {"path": path, "owner": "root", "group": "root", "mode": "0755"}, missing)
+
+
+def remove(module, path):
+    """Remove a file; return whether it was there."""
+    there = os.path.lexists(path)
+    if there and not module.check_mode:
+        Path(path).unlink()
+    return there
+
+
+def main():
+    """Write the files."""
+    file = {
+        "path": {"type": "path", "required": True},
+        "content": {"type": "str", "required": True},
+        "owner": {"type": "str", "default": "root"},
+        "group": {"type": "str", "default": "root"},
+        "mode": {"type": "str", "default": "0644"},
+        "validate": {"type": "str"},
+        "backup": {"type": "bool", "default": False},
+    }
+    paths = {"type": "list", "elements": "path", "default": []}
+    module = AnsibleModule(
+        argument_spec={
+            "folders": paths,
+            "files": {"type": "list", "elements": "dict", "required": True, "options": file},
+            "absent": paths,
+        },
+        supports_check_mode=True,
+    )
+    changed, diffs = [], []
+    for path in module.params["folders"]:
+        if make_folder(module, path):
+            changed.append(path)
+    for wanted in module.params["files"]:
+        path = wanted["path"]
+        texts = write(module, wanted)
+        if texts:
+            changed.append(path)
+            diffs.append({"before_header": path, "after_header": path, "before": texts[0], "after": texts[1]})
+    changed += [path for path in module.params["absent"] if remove(module, path)]
+    module.exit_json(changed=bool(changed), changed_files=changed, diff=diffs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""The module config_files writes several files in one execution, each as a whole, and only what differs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MODULE = Path(__file__).resolve().parents[1] / "plugins/modules/config_files.py"
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root writes files for others")
+
+
+def config_files(*files, check_mode=False, **more):
+    """Run the module as Ansible does; returns what it says."""
+    arguments = {"files": [{key: str(value) for key, value in file.items()} for file in files]}
+    arguments |= {key: [str(path) for path in paths] for key, paths in more.items()}
+    given = {"ANSIBLE_MODULE_ARGS": arguments | {"_ansible_check_mode": check_mode, "_ansible_diff": True}}
+    done = subprocess.run(
+        [sys.executable, MODULE], input=json.dumps(given), capture_output=True, text=True, check=False
+    )
+    return json.loads(done.stdout)
+
+
+def test_all_files_are_written_and_a_second_run_changes_nothing(tmp_path):
+    folder, old = tmp_path / "conf.d", tmp_path / "old"
+    old.write_text("")
+    files = [
+        {"path": folder / "a", "content": "ä\n", "mode": "0755"},
+        {"path": tmp_path / "b", "content": "", "owner": "nobody", "group": "nogroup", "mode": "0600"},
+    ]
+    said = config_files(*files, folders=[folder], absent=[old])
+    assert said["changed_files"] == [str(path) for path in (folder, folder / "a", tmp_path / "b", old)]
+    assert ((folder / "a").read_text(), (folder / "a").stat().st_mode & 0o7777) == ("ä\n", 0o755)
+    assert ((tmp_path / "b").stat().st_uid, (tmp_path / "b").stat().st_mode & 0o7777) == (65534, 0o600)
+    assert (folder.stat().st_mode & 0o7777, old.exists()) == (0o755, False)
+    assert config_files(*files, folders=[folder], absent=[old])["changed"] is False
+
+
+@pytest.mark.parametrize("drift", ["content", "mode", "owner", "folder", "missing", "link"])
+def test_what_differs_is_put_right_and_only_that_is_named(tmp_path, drift):
+    folder, other = tmp_path / "conf.d", tmp_path / "other"
+    file = {"path": folder / "a", "content": "new\n"}
+    assert config_files(file, {"path": other, "content": "other\n"}, folders=[folder])["changed"]
+    if drift == "content":
+        file["path"].write_text("old\n")
+    elif drift == "mode":
+        file["path"].chmod(0o666)
+    elif drift == "owner":
+        os.chown(file["path"], 65534, 65534)
+    elif drift == "folder":
+        folder.chmod(0o777)
+    else:
+        file["path"].unlink()
+    if drift == "link":
+        file["path"].symlink_to(other)
+    said = config_files(file, {"path": other, "content": "other\n"}, folders=[folder])
+    assert said["changed_files"] == [str(folder if drift == "folder" else file["path"])]
+    assert (file["path"].read_text(), other.read_text()) == ("new\n", "other\n")
+    assert not file["path"].is_symlink()
+    assert config_files(file, folders=[folder])["changed"] is False
+
+
+def test_a_file_that_its_validator_refuses_does_not_land(tmp_path):
+    file = {"path": tmp_path / "script", "content": "true\n", "validate": "sh -n %s"}
+    assert config_files(file)["changed"]
+    said = config_files(file | {"content": "if\n"})
+    assert said["failed"]
+    assert said["msg"].startswith(f"{file['path']} stays as it was: `sh -n %s` fails for the new one.")
+    assert file["path"].read_text() == "true\n"
+
+
+def test_a_run_in_check_mode_says_what_it_would_do_and_does_nothing(tmp_path):
+    there = tmp_path / "there"
+    there.write_text("old\n")
+    files = [{"path": there, "content": "new\n"}, {"path": tmp_path / "folder/new", "content": "x\n"}]
+    said = config_files(*files, folders=[tmp_path / "folder"], absent=[there], check_mode=True)
+    assert said["changed_files"] == [str(path) for path in (tmp_path / "folder", there, tmp_path / "folder/new", there)]
+    assert [(diff["before"], diff["after"]) for diff in said["diff"]] == [("old\n", "new\n"), ("", "x\n")]
+    assert list(tmp_path.iterdir()) == [there]
+    assert there.read_text() == "old\n"
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused_with_what_to_type(tmp_path):
+    (tmp_path / "a").mkdir()
+    said = config_files({"path": tmp_path / "a", "content": ""})
+    assert said["failed"]
+    assert (
+        said["msg"]
+        == f"{tmp_path}/a is a folder. Type `mv {tmp_path}/a {tmp_path}/a.old` on this host, and run this again."
+    )
+
+
+def test_the_old_file_is_kept_where_that_is_asked_for(tmp_path):
+    file = {"path": tmp_path / "hosts", "content": "new\n", "backup": True}
+    file["path"].write_text("old\n")
+    assert config_files(file)["changed"]
+    assert sorted(path.read_text() for path in tmp_path.iterdir()) == ["new\n", "old\n"]
