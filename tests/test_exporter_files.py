@@ -1,0 +1,17 @@
+"""The filter exporter_files."""
+
+from exporter_files import exporter_files
+
+
+def test_only_an_exporter_that_shares_a_package_has_a_service_of_its_own():
+    node, locks = {"name": "node", "address": "a:1"}, {"name": "redis-locks", "address": "a:2", "package": "redis"}
+    assert [(file["path"], file["template"]) for file in exporter_files([node, locks])] == [
+        ("/etc/default/prometheus-node-exporter", "exporter.j2"),
+        ("/etc/systemd/system/prometheus-redis-locks-exporter.service", "exporter.service.j2"),
+        ("/etc/default/prometheus-redis-locks-exporter", "exporter.j2"),
+    ]
+
+
+def test_each_file_is_made_of_its_own_exporter():
+    exporters = [{"name": "node", "address": "a:1"}, {"name": "process", "address": "a:2"}]
+    assert [file["vars"]["instance"] for file in exporter_files(exporters)] == exporters
