@@ -1,5 +1,5 @@
 # Each target is one or two commands that also work when typed by hand.
-.PHONY: site lab lab-down test lint unit molecule drills benchmarks
+.PHONY: site lab lab-down test lint unit molecule drills benchmarks profile
 
 # Make a folder of your own for a cluster, with an inventory to fill in: `make site DIR=../shop`.
 site: bootstrap
@@ -36,6 +36,10 @@ drills: bootstrap
 # Measure messages and publishers on the running lab; prints two tables.
 benchmarks: bootstrap
 	. .venv/bin/activate && ansible-playbook playbooks/benchmarks.yml
+
+# Measure on the running lab where the time of a deployment, a check and a status goes; prints tables.
+profile: bootstrap
+	. .venv/bin/activate && lab/profile
 
 .PHONY: bootstrap
 bootstrap:
