@@ -35,7 +35,6 @@ REQUIRED_FILES = [
 # Keys of a task whose value is an expression without braces.
 EXPRESSIONS = {"when", "until", "changed_when", "failed_when", "that", "var"}
 BLOCKS = ("block", "rescue", "always")
-SUPERVISED_ROLES = {"celery_beat", "celery_worker", "flower", "web"}
 # A task that edits a file in place does not know what the file says in the end.
 FORBIDDEN_MODULES = {"lineinfile", "blockinfile", "replace"}
 # Filters and tests whose first argument is a regular expression.
@@ -267,8 +266,8 @@ def test_a_role_that_calls_another_gives_it_its_inputs(role):
         assert name in inputs.CALLED_ROLES, f"{file}: {task['name']}"
         options = role_named(name).options
         assert given(task).keys() <= options.keys(), f"{file}: {task['name']}"
-        # Only the name of the entry that is removed, or nothing at all, is asked for where nothing is run.
-        if called(task).get("tasks_from") not in ("start", "absent"):
+        # Where nothing is run, less is asked for.
+        if called(task).get("tasks_from") not in ("start", "absent", "settings"):
             required = {option for option, spec in options.items() if spec.get("required")}
             assert required <= given(task).keys(), f"{file}: {task['name']}"
 
@@ -321,14 +320,10 @@ def test_every_task_has_a_name_that_starts_with_a_capital_letter(role):
 
 
 def test_the_main_task_file_is_a_table_of_contents(role):
-    """Each step is another file, in order, and the name says what happens there: a newcomer sees the whole job.
-
-    The roles of supervised programs have a few short tasks of their own beside, as most of their job is another role's.
-    """
+    """Each step is another file, in order, and the name says what happens there: a newcomer sees the whole job."""
     steps = load(role.path / "tasks/main.yml")
-    short = 4 if role.name in SUPERVISED_ROLES else 0
     own = [step["name"] for step in steps if not {module(key) for key in step} & {"import_tasks", "include_tasks"}]
-    assert len(own) <= short, f"move into a file beside main.yml: {own}"
+    assert not own, f"move into a file beside main.yml: {own}"
     assert len(steps) <= 10
     assert len((role.path / "tasks/main.yml").read_text().splitlines()) <= 40
 

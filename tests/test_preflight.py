@@ -224,6 +224,14 @@ CASES = {
             }
         },
     ),
+    "two limits of memory": (
+        ["`rabbitmq_memory_high_watermark`", "has relative, absolute", "{relative: 0.4}", "{absolute: 512MB}"],
+        {"variables": {"rabbitmq_memory_high_watermark": {"relative": 0.41, "absolute": "513MB"}}},
+    ),
+    "no limit of memory": (
+        ["`rabbitmq_memory_high_watermark`", "has nothing"],
+        {"variables": {"rabbitmq_memory_high_watermark": {}}},
+    ),
     "the user root": (
         ["cannot run as 'root' on w1", "set `cluster_app_user`", "such as celery", "must not be root"],
         {"variables": {"cluster_app_user": "root"}},

@@ -302,9 +302,8 @@ def test_settings_are_named_after_their_content(rendered, role, settings, progra
     """And after the fingerprint of what all programs have: whatever changes is another folder."""
     fingerprint = UNUSUAL[role][f"{role}_fingerprint"]["value"]
     settings = (rendered["unusual"].folder / role / settings).read_text()
-    program = (PROJECT / "roles" / role / "files" / program).read_text().rstrip()
-    # Ansible leaves the backslash alone.
-    name = hashlib.sha256(r"\0".join([fingerprint, settings, program]).encode()).hexdigest()[:12]
+    program = (PROJECT / "roles" / role / "files" / program).read_text()
+    name = hashlib.sha256("\0".join([fingerprint, settings, program]).encode()).hexdigest()[:12]
     assert f'"{name}"' in rendered["unusual"].arguments[role]
 
 

@@ -43,7 +43,8 @@ TEMPLATES = [
 # The template of the entries in supervisord's conf.d, and what each role that has one gives it.
 PROGRAM = ("supervisor_program", "program.conf.j2")
 PROGRAMS = {
-    role: task["vars"]
+    # Files of a program's own are templates of its role, or copied.
+    role: {name: value for name, value in task["vars"].items() if name != "supervisor_program_settings"}
     for role in ROLES
     for path in (PROJECT / "roles" / role / "tasks").glob("program.yml")
     for task in yaml.safe_load(path.read_text())
@@ -84,6 +85,9 @@ class Rendered:
                 render_inputs=[(role, name) for role in ROLES for name in inputs_of(role)],
                 # A fact.
                 __host_is_container=False,
+                # Made of files that are found only from within the role.
+                __celery_beat_own_fingerprint="45670123ba98",
+                __flower_own_fingerprint="89ab45670123",
                 # No secret is made in the working tree.
                 secrets_dir=folder / "secrets",
                 **variables,
