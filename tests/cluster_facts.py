@@ -65,7 +65,7 @@ SERVER = {
 PROGRAM = {
     "state": "RUNNING",
     "pid": 7,
-    "uptime": "0:01:00",
+    "uptime_seconds": 60,
     "exits": 0,
     "answering": True,
     "error": None,
@@ -87,20 +87,19 @@ HOST = {
     "kernel_wrong": [],
 }
 UP = {"metric": {"__name__": "up", "job": "node", "instance": "w1"}, "value": [1795660000, "1"]}
-BEAT = """beat                             RUNNING   pid 1605, uptime 0:03:51
-[2026-11-26 02:30:43,932: INFO/MainProcess] beat: Starting...
-"""
-ACTIVE = """[2026-11-26 02:30:43,999: INFO/MainProcess] beat: Acquired lock
-[2026-11-26 03:00:00,012: INFO/MainProcess] Scheduler: Sending due task nightly (warren_app.tasks.count_words)
-"""
-INFO = """redis_version:7.0.15
-uptime_in_seconds:61
-connected_clients:2
-used_memory:1048576
-maxmemory:4194304
-db0:keys=3,expires=0
-db1:keys=1,expires=1
-"""
+BEAT = {"state": "RUNNING", "error": None, "locked": False, "last_task_sent_at": None, "last_task": None}
+ACTIVE = {"locked": True, "last_task_sent_at": "2026-11-26 03:00:00", "last_task": "nightly"}
+REDIS = {
+    "port": 6380,
+    "error": None,
+    "version": "7.0.15",
+    "memory_bytes": 1024**2,
+    "memory_limit_bytes": 4 * 1024**2,
+    "clients": 2,
+    "uptime_seconds": 61,
+    "databases": {"0": {"keys": 3, "expire": 0}, "1": {"keys": 1, "expire": 1}},
+}
+DATABASE = {"name": "warren", "version": "15.14", "connections": 3, "size_bytes": 8 * 1024**2}
 
 
 def said(text, rc=0):
@@ -118,6 +117,24 @@ def worker(**more):
 
 def host(**more):
     return said(json.dumps(HOST | more))
+
+
+def beat(**more):
+    return said(json.dumps(BEAT | more))
+
+
+def keepalived(state="active", holds=True):
+    return said(json.dumps({"state": state, "holds_address": holds}))
+
+
+def redis(**more):
+    """What a host says of the instance of the locks."""
+    return said(json.dumps({"locks": REDIS | more}))
+
+
+def databases(*found):
+    # With a line for each, as json_agg writes them.
+    return said("[" + ", \n ".join(map(json.dumps, found)) + "]\n")
 
 
 def project(release="1", **programs):
@@ -172,22 +189,22 @@ def cluster_facts():
                 "mq2": {"host": host(), "rabbitmq": broker()},
                 "lb1": {
                     "host": host(),
-                    "keepalived": said("active\n2: eth0 inet 192.0.2.20/32"),
+                    "keepalived": keepalived(),
                     "haproxy": {"servers": [SERVER, SERVER | {"name": "mq2"}]},
                 },
                 "w1": {
                     "host": host(),
                     "celery_worker": worker(),
-                    "celery_beat": said(BEAT),
+                    "celery_beat": beat(),
                     "celery_app": project(default=("a", "a"), beat=("b", "b")),
                 },
-                "w2": {"host": host(), "celery_beat": said(BEAT + ACTIVE), "celery_app": project(beat=("b", "b"))},
+                "w2": {"host": host(), "celery_beat": beat(**ACTIVE), "celery_app": project(beat=("b", "b"))},
                 "mon1": {
                     "host": host(),
-                    "redis": {"results": [said(INFO) | {"item": {"name": "locks", "port": 6380}}]},
+                    "redis": redis(),
                     "flower": {"status": 200, "json": {"default@w1": True}},
                     "prometheus": {"status": 200, "json": {"data": {"result": [UP]}}},
-                    "postgresql": said("warren,15.14,3,8388608"),
+                    "postgresql": databases(DATABASE),
                     "web": {"status": 200},
                 },
             },

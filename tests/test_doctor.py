@@ -6,7 +6,7 @@ import re
 import kit
 import pytest
 import yaml
-from cluster_facts import EVENTS, HOST, INFO, POLICY, QUEUE, broker, cluster_facts, host, project, said, worker
+from cluster_facts import EVENTS, HOST, POLICY, QUEUE, broker, cluster_facts, host, project, redis, said, worker
 from warren import doctor
 
 DEFAULT = QUEUE | {"name": "default"}
@@ -274,7 +274,7 @@ def test_where_all_is_well_every_check_is_ok(facts):
             "locks end",
             "mon1",
             "redis",
-            {"results": [said(INFO.replace("expires=1", "expires=0")) | {"item": {"name": "locks", "port": 6380}}]},
+            redis(databases={"0": {"keys": 3, "expire": 0}, "1": {"keys": 1, "expire": 0}}),
             "1 locks on mon1:6380 have no end",
             "`redis-ask locks -n 1 --scan` on mon1",
         ),
@@ -416,10 +416,11 @@ INVENTORY = ANY_BROKER | RUNNING | PREFETCH | {"a task may be held for long enou
         (
             "mon1",
             "redis",
-            {"results": [said("NOAUTH Authentication required.") | {"item": {"name": "locks", "port": 6380}}]},
+            redis(error="NOAUTH Authentication required."),
             "mon1:6380: NOAUTH Authentication required",
             {"locks end"},
         ),
+        ("mon1", "redis", said("{}"), "mon1: the host says nothing of its instance locks; there, type", {"locks end"}),
         ("mon1", "flower", {"status": -1, "msg": "refused"}, "mon1: refused; there, type", {"Flower sees the workers"}),
         ("lb1", "host", LATE, "lb1: no answer in time", HOSTS),
     ],
@@ -488,7 +489,7 @@ def test_no_name_that_a_client_chose_is_in_a_command_or_reaches_the_terminal_as_
     )
     answers["w1"]["celery_worker"] = worker(answering=False, error=HOSTILE)
     answers["w1"]["celery_app"] = project(HOSTILE, **{HOSTILE: ("a", "b")})
-    answers["mon1"]["redis"] = {"results": [said(HOSTILE) | {"item": {"name": "locks", "port": 6380}}]}
+    answers["mon1"]["redis"] = redis(error=HOSTILE)
     answers["mon1"]["flower"] = {"status": 500, "msg": HOSTILE}
     answers["mq1"]["host"] = host(kernel_wrong=[HOSTILE])
     done, written = run(facts, tmp_path)

@@ -5,7 +5,21 @@ import re
 
 import kit
 import pytest
-from cluster_facts import ACTIVE, BEAT, INFO, PROGRAM, QUEUE, SERVER, UP, broker, cluster_facts, said, worker
+from cluster_facts import (
+    DATABASE,
+    PROGRAM,
+    QUEUE,
+    SERVER,
+    UP,
+    beat,
+    broker,
+    cluster_facts,
+    databases,
+    keepalived,
+    redis,
+    said,
+    worker,
+)
 from warren import screen
 
 FORMATS = (kit.PROJECT / "docs/formats.md").read_text()
@@ -82,11 +96,6 @@ def test_the_screen_says_the_same_for_people(facts):
     assert "mon1 1 of 1 up none" in lines
 
 
-@pytest.mark.parametrize(("uptime", "seconds"), [("0:03:51", 231), ("1 day, 2:00:01", 93601), (None, None)])
-def test_an_uptime_of_supervisord_is_seconds(uptime, seconds):
-    assert screen.supervisords_seconds(uptime) == seconds
-
-
 def test_a_queue_says_how_old_its_oldest_message_is(facts):
     facts["answers"]["mq1"]["rabbitmq"] = broker(QUEUE | {"name": "default", "oldest_message_time": 1795659400})
     assert status_of(facts)["parts"]["Queues"][0]["oldest_message_age_seconds"] == 600
@@ -95,6 +104,10 @@ def test_a_queue_says_how_old_its_oldest_message_is(facts):
 
 DEPLOY = cluster_facts()["commands"]["deploy"]
 STOPPED = {"rc": 69, "stdout": "", "stderr": "Error: unable to perform an operation on node 'rabbit@mq2'. Please see"}
+SILENT = (
+    "w2: supervisord does not say whether it runs (unix:///run/supervisor.sock refused); there, type `supervisorctl"
+)
+TRACEBACK = {"rc": 1, "stderr": "Traceback (most recent call last):\n  File x\nFileNotFoundError: no 'ip'\n"}
 UNREACHABLE = {"unreachable": True, "msg": "Failed to connect to the host via ssh: Connection timed out"}
 
 
@@ -131,8 +144,13 @@ UNREACHABLE = {"unreachable": True, "msg": "Failed to connect to the host via ss
         ),
         ("lb1", "haproxy", {"msg": "The stats page does not take the password."}, "lb1: The stats page does not take"),
         ("lb1", "haproxy", {}, "lb1: the host was not asked; there, type `systemctl status haproxy`"),
-        ("lb1", "keepalived", said("inactive\n"), "lb1: keepalived does not run; there, type `systemctl status keepa"),
-        ("lb1", "keepalived", said("active\n"), "192.0.2.20: is held by no host"),
+        (
+            "lb1",
+            "keepalived",
+            keepalived("inactive", holds=False),
+            "lb1: keepalived does not run; there, type `systemctl status keepa",
+        ),
+        ("lb1", "keepalived", keepalived(holds=False), "192.0.2.20: is held by no host"),
         (
             "w1",
             "celery_worker",
@@ -148,8 +166,8 @@ UNREACHABLE = {"unreachable": True, "msg": "Failed to connect to the host via ss
             "*@w1: supervisord does not answer; there, type `systemctl status supervisor`",
         ),
         ("w1", "celery_worker", UNREACHABLE, "*@w1: the host does not answer by SSH"),
-        ("w2", "celery_beat", said(BEAT), "schedule: no scheduler is active, so nothing is sent"),
-        ("w2", "celery_beat", said("beat   FATAL   Exited too quickly"), "w2: does not run; there, type `supervisorct"),
+        ("w2", "celery_beat", beat(), "schedule: no scheduler is active, so nothing is sent"),
+        ("w2", "celery_beat", beat(state="FATAL"), "w2: does not run; there, type `supervisorct"),
         (
             "w1",
             "celery_worker",
@@ -168,7 +186,8 @@ UNREACHABLE = {"unreachable": True, "msg": "Failed to connect to the host via ss
         ),
         ("lb1", "keepalived", {"rc": 124}, "192.0.2.20: is held by no host that answers; lb1 may have it"),
         ("w2", "celery_beat", {"rc": 124}, "schedule: no scheduler that answers is active; w2 may be"),
-        ("w2", "celery_beat", said("unix:///run/supervisor.sock refused"), "w2: supervisord does not say whether it"),
+        ("w2", "celery_beat", beat(state=None, error="unix:///run/supervisor.sock refused\n"), SILENT),
+        ("w2", "celery_beat", TRACEBACK, "w2: FileNotFoundError: no 'ip'; there, type `supervisorctl status beat`"),
         ("mon1", "redis", {}, "*@mon1: no answer; there, type `systemctl status redis-server@*`"),
         ("mon1", "flower", {"status": 200, "json": {}}, "mon1: does not know default@w1; there, type `supervisorctl"),
         ("mon1", "flower", {}, "mon1: no answer; there, type `supervisorctl status flower`"),
@@ -184,15 +203,17 @@ UNREACHABLE = {"unreachable": True, "msg": "Failed to connect to the host via ss
             {"status": 200, "json": {"data": {"result": [UP | {"value": [0, "0"]}]}}},
             "mon1: does not reach node of w1",
         ),
-        ("mon1", "postgresql", said(""), f"warren@mon1: there is no such database; type `{DEPLOY} postgresql`"),
+        ("mon1", "postgresql", databases(), f"warren@mon1: there is no such database; type `{DEPLOY} postgresql`"),
         ("mon1", "postgresql", {}, "mon1: no answer; there, type `pg_lsclusters`"),
         ("mon1", "web", {}, "mon1: no answer; there, type `supervisorctl status web`"),
-        ("mon1", "redis", {"results": [said("NOAUTH Authentication required.")]}, "*@mon1: NOAUTH Authentication requ"),
+        ("mon1", "redis", redis(error="NOAUTH Authentication required."), "locks@mon1: NOAUTH Authentication requ"),
+        ("mon1", "redis", redis(error="no answer in time"), "locks@mon1: no answer in time; there, type `systemctl st"),
+        ("mon1", "redis", UNREACHABLE, "*@mon1: the host does not answer by SSH"),
         (
             "mon1",
             "redis",
-            {"results": [said(INFO.replace("used_memory:1", "used_memory:4"))]},
-            "*@mon1: its memory is nearly full",
+            redis(memory_bytes=4 * 1024**2),
+            "locks@mon1: its memory is nearly full",
         ),
         (
             "mon1",
@@ -246,7 +267,7 @@ def test_two_holders_of_the_shared_address_are_a_problem(facts):
 
 def test_without_a_lock_a_scheduler_that_runs_is_active(facts):
     facts["scheduler"] = "file"
-    facts["answers"]["w2"]["celery_beat"] = said(BEAT)
+    facts["answers"]["w2"]["celery_beat"] = beat()
     assert status_of(facts)["problems"] == []
 
 
@@ -262,7 +283,7 @@ def test_what_is_not_known_is_neither_zero_nor_left_out(facts):
     facts["answers"]["mq1"]["rabbitmq"] = broker(
         QUEUE | {"name": "default", "in_per_second": None}, disk_free_bytes=None
     )
-    facts["answers"]["mon1"]["redis"]["results"][0]["stdout"] = "redis_version:7.0.15\n"
+    facts["answers"]["mon1"]["redis"] = redis(memory_bytes=None, clients=None, uptime_seconds=None)
     parts = status_of(facts)["parts"]
     assert (parts["Queues"][0]["in_per_second"], parts["Brokers"][0]["disk_free_bytes"]) == (None, None)
     assert parts["Redis"][0]["memory_bytes"] is None
@@ -280,7 +301,8 @@ def test_no_name_that_a_client_chose_reaches_the_terminal_as_it_is(facts):
     )
     answers["lb1"]["haproxy"]["servers"].append(SERVER | {"name": HOSTILE, "status": "DOWN", "check": HOSTILE})
     answers["w1"]["celery_worker"] = worker(answering=False, error=HOSTILE, pool=HOSTILE)
-    answers["w2"]["celery_beat"]["stdout"] += ACTIVE.replace("nightly", HOSTILE.partition("\n")[0])
+    answers["w2"]["celery_beat"] = beat(locked=True, last_task_sent_at=HOSTILE, last_task=HOSTILE)
+    answers["mon1"]["redis"] = redis(version=HOSTILE)
     alert = {"__name__": "ALERTS", "alertstate": "firing", "alertname": "EventsUnread", "queue": HOSTILE}
     down = {"__name__": "up", "job": HOSTILE, "instance": HOSTILE}
     answers["mon1"]["prometheus"]["json"]["data"]["result"] += [
@@ -288,7 +310,7 @@ def test_no_name_that_a_client_chose_reaches_the_terminal_as_it_is(facts):
         {"metric": down, "value": [0, "0"]},
     ]
     answers["mon1"]["flower"] = {"status": 500, "msg": HOSTILE}
-    answers["mon1"]["postgresql"] = said(f"{HOSTILE.replace(chr(10), '')},15,3,1")
+    answers["mon1"]["postgresql"] = databases(DATABASE | {"name": HOSTILE})
     text = screen_of(facts)
     assert "x?[2J" in text
     assert [letter for letter in text if not letter.isprintable() and letter != "\n"] == []

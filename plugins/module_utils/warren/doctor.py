@@ -415,10 +415,10 @@ def flower_sees_the_workers(cluster):
 
 @check("locks end", "locks")
 def locks_end(cluster):
-    ((where, info),) = cluster.locks.known.items()
+    ((where, instance),) = cluster.locks.known.items()
     # RedBeat's schedule, which does not end, is in database 0. Redis names a database that has keys.
-    found = re.match(r"keys=(\d+),expires=(\d+)", info.get("db1", "keys=0,expires=0"))
-    count = int(found[1]) - int(found[2])
+    locks = instance["databases"].get("1", {"keys": 0, "expire": 0})
+    count = locks["keys"] - locks["expire"]
     host = where.split(":")[0]
     return (
         f"{count} without an end",

@@ -26,6 +26,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 
 class NoAnswerError(Exception):
@@ -83,10 +84,20 @@ def read_json(text, look):
         raise NoAnswerError(f"the answer is no JSON ({first_line(text)}); there, type {look}") from None
 
 
+def said_by(facts: dict, host: str, role: str, look: str) -> Any:
+    """Return the JSON value that a role's tasks/status.yml had a host print.
+
+    :param look: what to type where there is none.
+    :raises NoAnswerError: when there is none.
+    """
+    return read_json(output(facts["answers"][host].get(role, {}), look), look)
+
+
 def first_line(text):
-    """Return the first line that says something, shortened."""
+    """Return the first line that says something, shortened; of a traceback the last one."""
     lines = [line.strip() for line in str(text or "no answer").splitlines() if line.strip(" .,:") not in ("", "Error")]
-    return shown((lines or ["no answer"])[0].rstrip(".,:")[:120])
+    line = (lines or ["no answer"])[-1 if str(text).startswith("Traceback") else 0]
+    return shown(line.rstrip(".,:")[:120])
 
 
 def size(number):
@@ -125,8 +136,7 @@ def read_programs(facts, host):
 
     :raises NoAnswerError: when it says nothing of any.
     """
-    look = "`supervisorctl status`"
-    said = read_json(output(facts["answers"][host].get("celery_worker", {}), look), look)
+    said = said_by(facts, host, "celery_worker", "`supervisorctl status`")
     if said and all(program["state"] is None for program in said.values()):
         raise NoAnswerError("supervisord does not answer; there, type `systemctl status supervisor`")
     return {name: said.get(name) for name in names_of(facts["programs"][host])}
@@ -145,18 +155,23 @@ def why_it_does_not_answer(name, program):
     return "" if program["answering"] else f"{shown(program['error'] or 'gives no answer through the broker')}; {see}"
 
 
-def read_redis(result, name):
-    """Return what an instance of Redis says of itself, a dict of texts.
+def read_redis(facts: dict, host: str, name: str = "*") -> dict[str, dict]:
+    """Return what a host says of each of its instances of Redis, by name.
 
-    :param result: the registered result of INFO.
-    :raises NoAnswerError: when it says something else.
+    :param name: the instance that a sentence names.
+    :raises NoAnswerError: when it says nothing of any.
     """
-    look = f"`systemctl status redis-server@{name}`"
-    said = output(result, look)
-    info = dict(line.split(":", 1) for line in said.splitlines() if ":" in line)
-    if "redis_version" not in info:
-        raise NoAnswerError(f"{first_line(said)}; there, type {look}")
-    return info
+    return said_by(facts, host, "redis", f"`systemctl status redis-server@{name}`")
+
+
+def answering_redis(instance: dict, name: str) -> dict:
+    """Return what a host says of an instance of Redis that answers.
+
+    :raises NoAnswerError: when it does not answer.
+    """
+    if instance["error"]:
+        raise NoAnswerError(f"{first_line(instance['error'])}; there, type `systemctl status redis-server@{name}`")
+    return instance
 
 
 def read_flower(facts, host):
@@ -222,7 +237,7 @@ class Cluster:
     def _of_hosts(self, role, hosts, look):
         answers = Answers()
         for host in hosts:
-            answers.ask(host, _said, self.facts["answers"][host].get(role, {}), look)
+            answers.ask(host, said_by, self.facts, host, role, look)
         return answers
 
     def _read_programs(self):
@@ -251,14 +266,16 @@ class Cluster:
         """The Redis of the locks, as HOST:PORT."""
         self.locks = Answers()
         for host in self.facts["groups"].get("redis", [])[:1]:
-            answer = self.facts["answers"][host].get("redis", {})
-            found = [result for result in answer.get("results", []) if result["item"]["name"] == "locks"]
-            where = f"{host}:{found[0]['item']['port']}" if found else host
-            self.locks.ask(where, read_redis, (found or [answer])[0], "locks")
-
-
-def _said(answer, look):
-    return read_json(output(answer, look), look)
+            try:
+                locks = read_redis(self.facts, host, "locks").get("locks")
+                if locks is None:
+                    raise NoAnswerError(
+                        "the host says nothing of its instance locks; there, type `systemctl status redis-server@locks`"
+                    )
+            except NoAnswerError as error:
+                self.locks.unknown.append(f"{host}: {error}")
+            else:
+                self.locks.ask(f"{host}:{locks['port']}", answering_redis, locks, "locks")
 
 
 def paint(text, colour):

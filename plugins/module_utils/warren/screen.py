@@ -3,7 +3,6 @@
 The JSON is described in docs/formats.md; model.py says what the facts are.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -12,16 +11,17 @@ from warren.model import (
     GREEN,
     RED,
     NoAnswerError,
+    answering_redis,
     first_line,
     harmless,
     iso_time,
     names_of,
-    output,
     paint,
     read_brokers,
     read_flower,
     read_programs,
     read_redis,
+    said_by,
     shown,
     size,
     why_it_does_not_answer,
@@ -74,14 +74,6 @@ def duration(seconds):
 def share_of(used, limit):
     """Return a use of memory for people; a limit of 0 is none."""
     return f"{size(used)} of {size(limit)}" if limit else f"{size(used)}, no limit"
-
-
-def supervisords_seconds(uptime):
-    """Return the seconds of an uptime as supervisord writes it, `1 day, 0:03:51`; None for None."""
-    if uptime is None:
-        return None
-    days, hours, minutes, seconds = re.fullmatch(r"(?:(\d+) days?, )?(\d+):(\d+):(\d+)", uptime).groups(default="0")
-    return ((int(days) * 24 + int(hours)) * 60 + int(minutes)) * 60 + int(seconds)
 
 
 def brokers_section(brokers):
@@ -187,10 +179,10 @@ def balancers_section(facts):
         # Skipped where this host does not share it.
         if facts["shared_address"] and "skipped" not in alive:
             try:
-                # `systemctl is-active` first, then the address; the exit code is that of the second.
-                active, *rest = output(alive, "`systemctl status keepalived`").splitlines()
-                address = facts["shared_address"] if rest else ""
-                problem = active != "active" and "keepalived does not run; there, type `systemctl status keepalived`"
+                look = "`systemctl status keepalived`"
+                said = said_by(facts, host, "keepalived", look)
+                address = facts["shared_address"] if said["holds_address"] else ""
+                problem = said["state"] != "active" and f"keepalived does not run; there, type {look}"
             except NoAnswerError as error:
                 problem = f"keepalived: {error}"
                 silent.append(host)
@@ -255,11 +247,10 @@ def workers_section(facts):
             if program is None:
                 section.add(f"{name}@{host}", {}, why_it_does_not_answer(name, program))
                 continue
-            same = ("pool", "active", "reserved", "done", "memory_bytes", "exits")
+            same = ("pool", "active", "reserved", "done", "memory_bytes", "uptime_seconds", "exits")
             section.add(
                 f"{name}@{host}",
-                {key: program.get(key) for key in same}
-                | {"pool_size": program.get("concurrency"), "uptime_seconds": supervisords_seconds(program["uptime"])},
+                {key: program.get(key) for key in same} | {"pool_size": program.get("concurrency")},
                 why_it_does_not_answer(name, program),
             )
     return section
@@ -275,28 +266,21 @@ def scheduler_section(facts):
     for host in hosts:
         look = "`supervisorctl status beat` and `tail /var/log/celery/beat.log`"
         try:
-            said = output(facts["answers"][host].get("celery_beat", {}), look)
-            state = re.search(r"^beat +([A-Z]+)", said, re.M)
-            if not state:
-                raise NoAnswerError(
-                    f"supervisord does not say whether it runs ({first_line(said)}); there, type {look}"
-                )
+            said = said_by(facts, host, "celery_beat", look)
+            if said["state"] is None:
+                reason = first_line(said["error"])
+                raise NoAnswerError(f"supervisord does not say whether it runs ({reason}); there, type {look}")
         except NoAnswerError as error:
             section.add(host, {}, str(error))
             silent.append(host)
             continue
-        runs = state[1] == "RUNNING"
-        since_start = said.rpartition("beat: Starting")[2]
-        acts = runs and (facts["scheduler"] != "redbeat" or "Acquired lock" in since_start)
+        runs = said["state"] == "RUNNING"
+        acts = runs and (facts["scheduler"] != "redbeat" or said["locked"])
         active += [host] if acts else []
-        at, task = ([None, None], *re.findall(r"^\[([^,]+),.*Sending due task (\S+)", said, re.M))[-1]
         section.add(
             host,
-            {
-                "state": "active" if acts else "standby" if runs else "stopped",
-                "last_task_sent_at": at,
-                "last_task": task,
-            },
+            {"state": "active" if acts else "standby" if runs else "stopped"}
+            | {key: said[key] for key in ("last_task_sent_at", "last_task")},
             not runs and f"does not run; there, type {look}",
         )
     if hosts and not active:
@@ -327,27 +311,23 @@ def redis_section(facts):
         ],
     )
     for host in facts["groups"].get("redis", [])[:1]:
-        results = facts["answers"][host].get("redis", {})
-        for result in results.get("results") or [results]:
-            name = result.get("item", {}).get("name", "*")
+        try:
+            instances = read_redis(facts, host)
+        except NoAnswerError as error:
+            section.add(f"*@{host}", {}, str(error))
+            continue
+        same = ("version", "memory_bytes", "memory_limit_bytes", "clients", "uptime_seconds")
+        for name, instance in instances.items():
             try:
-                info = read_redis(result, name)
+                said = answering_redis(instance, name)
             except NoAnswerError as error:
                 section.add(f"{name}@{host}", {}, str(error))
                 continue
-            numbers = {
-                "memory_bytes": "used_memory",
-                "memory_limit_bytes": "maxmemory",
-                "clients": "connected_clients",
-                "uptime_seconds": "uptime_in_seconds",
-            }
-            values = {key: int(info[word]) if word in info else None for key, word in numbers.items()}
-            keys = sum(int(re.match(r"keys=(\d+)", info[word])[1]) for word in info if re.fullmatch(r"db\d+", word))
-            used, limit = values["memory_bytes"], values["memory_limit_bytes"]
+            used, limit = said["memory_bytes"], said["memory_limit_bytes"]
             most = facts["thresholds"]["redis_memory_share"]
             section.add(
                 f"{name}@{host}",
-                {"version": info["redis_version"], "keys": keys} | values,
+                {key: said[key] for key in same} | {"keys": sum(base["keys"] for base in said["databases"].values())},
                 used is not None and limit and used > most * limit and "its memory is nearly full",
             )
     return section
@@ -415,16 +395,15 @@ def database_section(facts):
     )
     for host in facts["groups"].get("postgresql", [])[:1]:
         try:
-            said = output(facts["answers"][host].get("postgresql", {}), "`pg_lsclusters`")
+            databases = said_by(facts, host, "postgresql", "`pg_lsclusters`")
         except NoAnswerError as error:
             section.add(host, {}, str(error))
             continue
-        rows = [line.rsplit(",", 3) for line in said.splitlines()]
-        for name, version, connections, bytes_used in rows:
-            values = {"version": version, "size_bytes": int(bytes_used), "connections": int(connections)}
-            section.add(f"{name}@{host}", values)
+        for found in databases:
+            values = {key: found[key] for key in ("version", "size_bytes", "connections")}
+            section.add(f"{found['name']}@{host}", values)
         for name in (facts["expected"] or {"databases": []})["databases"]:
-            if name not in [row[0] for row in rows]:
+            if name not in names_of(databases):
                 repair = f"type `{facts['commands']['deploy']} postgresql`"
                 section.add(f"{name}@{host}", {}, f"there is no such database; {repair}")
     return section

@@ -4,7 +4,7 @@ Usage: python3 - RUN MODULE HOST PROGRAM [PROGRAM ...]      (as root)
 
 RUN is the command that runs a program of the release with its settings. A program has
 
-    state, pid, uptime -- as supervisord says, each null where it says nothing
+    state, pid, uptime_seconds -- as supervisord says, each null where it says nothing
     exits -- how often supervisord saw it exit, as far back as its log goes
     arguments -- its command line, a list
     memory_bytes, zombies -- of the program and its children; memory that they share is counted once (PSS),
@@ -51,9 +51,15 @@ def supervised():
     said = subprocess.run(["supervisorctl", "status"], capture_output=True, text=True, timeout=SECONDS, check=False)
     lines = re.findall(r"^(\S+) +([A-Z]+)(?: +pid (\d+), uptime (.*))?", said.stdout, re.M)
     return {
-        name: {"state": state, "pid": int(pid) if pid else None, "uptime": uptime or None}
+        name: {"state": state, "pid": int(pid) if pid else None, "uptime_seconds": seconds(uptime) if uptime else None}
         for name, state, pid, uptime in lines
     }
+
+
+def seconds(uptime):
+    """Return the seconds of an uptime as supervisord writes it, `1 day, 0:03:51`."""
+    days, hours, minutes, rest = re.fullmatch(r"(?:(\d+) days?, )?(\d+):(\d+):(\d+)", uptime).groups(default="0")
+    return ((int(days) * 24 + int(hours)) * 60 + int(minutes)) * 60 + int(rest)
 
 
 def exits():
@@ -108,7 +114,7 @@ def main():
     heard, error = answers(run, module, [f"{program}@{host}" for program in programs])
     found = {}
     for program in programs:
-        status = known.get(program, {"state": None, "pid": None, "uptime": None})
+        status = known.get(program, {"state": None, "pid": None, "uptime_seconds": None})
         answer = heard.get(f"{program}@{host}")
         found[program] = {**status, "exits": exited[program], "answering": answer is not None, "error": error}
         found[program] |= answer or {}
