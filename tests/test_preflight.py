@@ -225,7 +225,7 @@ CASES = {
         },
     ),
     "two limits of memory": (
-        ["`rabbitmq_memory_high_watermark`", "has relative, absolute", "{relative: 0.4}", "{absolute: 512MB}"],
+        ["`rabbitmq_memory_high_watermark`", "has absolute, relative", "{relative: 0.4}", "{absolute: 512MB}"],
         {"variables": {"rabbitmq_memory_high_watermark": {"relative": 0.41, "absolute": "513MB"}}},
     ),
     "no limit of memory": (
