@@ -102,6 +102,25 @@ def supervisor_refusals(programs: Sequence[Mapping], user: str, environment: Map
     return refused
 
 
+def settings_files(settings: Sequence[Mapping], folder: str, group: str) -> list[dict]:
+    """Return files of settings as the module config_files takes them.
+
+    :param settings: as the input `supervisor_program_settings` says.
+    :param folder: where they are.
+    :param group: who may read them, besides root.
+    """
+    return [
+        {
+            "path": f"{folder}/{file['name']}",
+            "content": file["content"],
+            "group": group,
+            "mode": file.get("mode", "0640"),
+        }
+        | ({"validate": file["validate"]} if "validate" in file else {})
+        for file in settings
+    ]
+
+
 class FilterModule:
     """The filters, as Ansible asks for them."""
 
@@ -110,5 +129,6 @@ class FilterModule:
             "supervisor_command": supervisor_command,
             "supervisor_environment": supervisor_environment,
             "supervisor_refusals": supervisor_refusals,
+            "settings_files": settings_files,
             "supervisor_value": supervisor_value,
         }

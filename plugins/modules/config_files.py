@@ -13,7 +13,7 @@ description:
   - Writes files and makes the folders around them, in the order in which they are given. Ansible's own modules need two
     executions for each file, and an execution costs more than all that it does.
   - Each file is checked before it lands, and replaced as a whole. A run that is killed leaves each one old or new.
-  - Only for files that hold no secret, in folders that only root may write.
+  - Only for folders that only root may write. A task whose files hold secrets needs C(no_log) and C(diff=false).
 options:
   folders:
     description: Absolute paths of folders, which are made root's, with mode 0755.
@@ -76,7 +76,11 @@ RETURN = """
 changed_files:
   description: The paths that were made, changed or removed; folders, too.
   type: list
-  returned: always
+  returned: success
+refused:
+  description: The path of the file that its validator refuses; C(said) is what that prints.
+  type: str
+  returned: when one is refused
 """
 
 
@@ -114,8 +118,9 @@ def replace(module, file, wanted):
     if file["validate"]:
         code, out, err = module.run_command(file["validate"].replace("%s", new))
         if code:
-            said = f"{out}{err}".strip()
-            module.fail_json(msg=f"{path} stays as it was: `{file['validate']}` fails for the new one. {said}")
+            said = f"{err}{out}".strip()
+            sentence = f"{path} stays as it was: `{file['validate']}` fails for the new one. {said}"
+            module.fail_json(msg=sentence, refused=str(path), said=said)
     if path.is_symlink():
         path.unlink()
     elif file["backup"] and path.exists():
