@@ -5,10 +5,22 @@ import re
 import xml.etree.ElementTree as ElementTree
 from itertools import pairwise
 
-import drill_report
+import kit
 import pytest
-from drill_report import build_drill, check_facts, measures, normal_seconds, page, summary, table, timeline
-from warren_app.ledger.report import build_report
+from warren import drill_report
+from warren.drill_report import (
+    InputError,
+    build_drill,
+    check_facts,
+    measures,
+    normal_seconds,
+    page,
+    summary,
+    table,
+    timeline,
+    write_report,
+)
+from warren.ledger import LedgerError, build_report
 
 T0 = 1764091200.0
 SVG = "{http://www.w3.org/2000/svg}"
@@ -372,37 +384,37 @@ def test_the_timeline_begins_with_the_fault_when_nothing_was_accepted_before_it(
 
 
 @pytest.fixture
-def report(tmp_path, capsys):
-    """Runs `drill_report.py report` on facts and records; returns exit code, stdout, stderr and the folder."""
+def report(tmp_path):
+    """Writes the report of facts and records; returns it and its folder."""
 
     def run(facts=FACTS, records=GAP):
-        (tmp_path / "facts.json").write_text(facts if isinstance(facts, str) else json.dumps(facts))
-        files = {}
-        for record in records:
-            name = f"{record['host']}/done-x.jsonl" if record["event"] == "done" else "mon1/accepted-x.jsonl"
-            files.setdefault(tmp_path / "ledger/r1" / name, []).append(json.dumps(record) + "\n")
-        for path, lines in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("".join(lines))
-        arguments = ["--facts", tmp_path / "facts.json", "--ledger", tmp_path / "ledger", "--out", tmp_path / "out/new"]
-        code = drill_report.main(["report", *map(str, arguments)])
-        return code, *capsys.readouterr(), tmp_path / "out/new"
+        write_ledger(tmp_path / "ledger", records)
+        return write_report(facts, tmp_path / "ledger", tmp_path / "out/new"), tmp_path / "out/new"
 
     return run
 
 
-def test_report_writes_both_files_and_prints_a_line(report):
-    code, out, err, folder = report()
-    drill = build_drill(facts(), GAP)
-    assert (code, out, err) == (0, summary(drill) + "\n", "")
+def write_ledger(folder, records):
+    files = {}
+    for record in records:
+        name = f"{record['host']}/done-x.jsonl" if record["event"] == "done" else "mon1/accepted-x.jsonl"
+        files.setdefault(folder / "r1" / name, []).append(json.dumps(record) + "\n")
+    for path, lines in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(lines))
+
+
+def test_report_writes_both_files(report):
+    drill, folder = report()
+    assert drill == build_drill(facts(), GAP)
     assert {path.name for path in folder.iterdir()} == {"r1.json", "r1.html"}
     assert json.loads((folder / "r1.json").read_text()) == drill
     assert (folder / "r1.html").read_text().startswith("<!DOCTYPE html>")
 
 
 def test_report_of_a_failed_drill(report):
-    code, out, _, folder = report(records=BOUNDED)
-    assert (code, out) == (1, "broker_frozen  FAILED: tasks lost 2, more than 0\n")
+    drill, folder = report(records=BOUNDED)
+    assert summary(drill) == "broker_frozen  FAILED: tasks lost 2, more than 0"
     assert json.loads((folder / "r1.json").read_text())["passed"] is False
 
 
@@ -410,8 +422,72 @@ def test_a_line_cut_short_is_noted_and_no_failure(report, tmp_path):
     report()
     with (tmp_path / "ledger/r1/w1/done-x.jsonl").open("a") as file:
         file.write('{"event": "do')
-    code, _, _, folder = report(records=[])
-    assert (code, json.loads((folder / "r1.json").read_text())["unreadable_lines"]) == (0, 1)
+    drill, folder = report(records=[])
+    assert drill["passed"] is True
+    assert json.loads((folder / "r1.json").read_text())["unreadable_lines"] == 1
+
+
+def act(folder, *tasks):
+    """Run tasks of action plugins, pairs of a name and arguments, in check mode; returns their results."""
+    write_ledger(folder / "ledger", BOUNDED)
+    found = [
+        {"name": "Act", name: given, "register": f"r{n}", "ignore_errors": True}
+        for n, (name, given) in enumerate(tasks)
+    ]
+    results = "{{ [" + ", ".join(task["register"] for task in found) + "] | to_json }}"
+    copy = {"content": results, "dest": "{{ folder }}/results.json"}
+    found.append({"name": "Keep the results", "ansible.builtin.copy": copy, "check_mode": False})
+    play = {"name": "Act", "hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": found}
+    (folder / "play.json").write_text(json.dumps([play]))
+    variables = kit.extra_vars(folder=folder, rate=100, ansible_become=False)
+    done = kit.run("ansible-playbook", "--check", folder / "play.json", *variables)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert kit.warnings_in(done.stdout + done.stderr) == []
+    return json.loads((folder / "results.json").read_text())
+
+
+LEDGER = {"ledger": "{{ folder }}/ledger"}
+FOLDERS = LEDGER | {"folder": "{{ folder }}/new"}
+
+
+def test_the_actions_report_and_count(tmp_path):
+    # With a number as the playbook gives it.
+    reported, counted = act(
+        tmp_path,
+        ("warren_drill_report", FOLDERS | {"facts": FACTS | {"rate": "{{ rate | float }}"}}),
+        ("warren_count", LEDGER | {"run": "r1"}),
+    )
+    drill = json.loads(json.dumps(build_drill(facts(), BOUNDED)))
+    assert reported["summary"] == "broker_frozen  FAILED: tasks lost 2, more than 0"
+    assert (reported["changed"], reported["failed"], reported["passed"]) == (False, False, False)
+    assert reported["page"] == str(tmp_path / "new/r1.html")
+    assert (tmp_path / "new/r1.html").exists()
+    assert json.loads((tmp_path / "new/r1.json").read_text()) == drill
+    assert (counted["changed"], counted["failed"], counted["counts"]["lost"]) == (False, False, 2)
+    assert counted["counts"].items() <= drill.items()
+
+
+def test_what_the_actions_refuse_is_a_sentence(tmp_path):
+    results = act(
+        tmp_path,
+        ("warren_drill_report", FOLDERS | {"facts": FACTS | {"rate": 0}}),
+        ("warren_drill_report", FOLDERS | {"facts": FACTS | {"run": "r2"}}),
+        ("warren_drill_report", FOLDERS | {"facts": FACTS, "folder": "{{ folder }}/play.json/new"}),
+        ("warren_count", LEDGER | {"run": "r2"}),
+        ("warren_count", LEDGER | {"run": "../r1"}),
+    )
+    assert all(result["failed"] for result in results)
+    words = [
+        "wrong facts: $.rate: 0 ",
+        "no run 'r2' in ",
+        "Not a directory",
+        "no run 'r2' in ",
+        "invalid run id '../r1'",
+    ]
+    for result, word in zip(results, words, strict=True):
+        assert word in result["msg"]
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(
@@ -435,42 +511,28 @@ def test_a_line_cut_short_is_noted_and_no_failure(report, tmp_path):
         ({"heal_time": T0 + 19}, "heal_time is before fault_time"),
         ({"fault_time": T0 - 1}, "fault_time .* is outside the load of run r1"),
         ({"fault_time": T0 + 60, "heal_time": T0 + 61}, "fault_time .* is outside the load of run r1"),
+        ({"rate": float("nan")}, "wrong facts: Out of range float values are not JSON compliant"),
     ],
 )
-def test_wrong_facts_are_refused_in_one_line(report, wrong, words):
-    code, out, err, folder = report(FACTS | wrong)
-    assert (code, out, folder.exists()) == (2, "", False)
-    assert re.fullmatch(f"drill_report.py: .*{words}.*\n", err)
+def test_wrong_facts_are_refused_in_one_line(report, tmp_path, wrong, words):
+    with pytest.raises((InputError, LedgerError), match=f"^.*{words}.*\\Z"):
+        report(FACTS | wrong)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("key", FACTS)
 def test_a_missing_fact_is_named(report, key):
-    code, _, err, _ = report({name: value for name, value in FACTS.items() if name != key})
-    assert (code, err) == (2, f"drill_report.py: wrong facts: $: '{key}' is a required property\n")
+    with pytest.raises(InputError, match=rf"^wrong facts: \$: '{key}' is a required property\Z"):
+        report({name: value for name, value in FACTS.items() if name != key})
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("{", "facts.json cannot be read: "),
-        ("[]", r"\[\] is not of type 'object'"),
-        (json.dumps(FACTS | {"rate": float("nan")}), "facts.json cannot be read: NaN is no JSON"),
-    ],
-)
-def test_facts_that_are_no_object_of_json(report, text, words):
-    code, _, err, _ = report(text)
-    assert code == 2
-    assert re.fullmatch(f"drill_report.py: .*{words}.*\n", err)
+def test_facts_that_are_no_dict(report):
+    with pytest.raises(InputError, match=r"\[\] is not of type 'object'"):
+        report([])
 
 
 def test_other_facts_are_kept():
     assert build_drill(facts(note="by hand"), GAP)["note"] == "by hand"
-
-
-def test_files_that_are_not_there(tmp_path, capsys):
-    arguments = ["--ledger", str(tmp_path), "--out", str(tmp_path)]
-    assert drill_report.main(["report", "--facts", str(tmp_path / "none.json"), *arguments]) == 2
-    assert re.fullmatch("drill_report.py: .*none.json cannot be read: .*\n", capsys.readouterr().err)
 
 
 def of_run(drill="broker_frozen", fault_time=1.0, **more):
@@ -553,6 +615,7 @@ def test_table_reads_what_report_wrote(report, tmp_path, capsys):
     [
         (None, "has no report of a drill"),
         ("{", "x.json cannot be read"),
+        ('{"passed": NaN}', "x.json cannot be read: NaN is no JSON"),
         ("[]", "x.json is not the report of a drill"),
         (json.dumps(FACTS), "x.json is not the report of a drill"),
         ('{"passed": true}', "x.json is not the report of a drill"),

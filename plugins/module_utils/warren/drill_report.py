@@ -1,11 +1,10 @@
 """The report of a drill: what one fault under a steady load has cost, counted from the ledger.
 
-Usage, with app/reference on PYTHONPATH:
-  drill_report.py report --facts FACTS.json --ledger FOLDER --out FOLDER
-  drill_report.py table FOLDER [--markdown]
+The action plugin warren_drill_report writes the report of a drill. This compares all reports of a folder:
 
-`report` counts the run that the facts name, writes RUN.json and RUN.html, and prints one line. `table` compares all
-reports of a folder. Exit code 0: passed; 1: failed; 2: bad input.
+  python -P -m warren.drill_report table FOLDER [--markdown]      (with plugins/module_utils on PYTHONPATH)
+
+Exit code 0: passed; 1: failed; 2: bad input.
 """
 
 import argparse
@@ -23,12 +22,10 @@ from pathlib import Path
 
 import jinja2
 import jsonschema
-import matplotlib
-import numpy
 from markupsafe import Markup
-from matplotlib.figure import Figure
-from warren_app.ledger.records import RUN_ID, LedgerError, read_run
-from warren_app.ledger.report import build_report
+
+from warren.ledger import RUN_ID, build_report, read_run
+from warren.model import write_json
 
 # What "normal again" means, see normal_seconds().
 NORMAL_LATENCY_SECONDS = 1.0
@@ -101,8 +98,12 @@ def check_facts(facts):
         worker_hosts -- the hosts that should do tasks after the heal, as the ledger names them
         confirm_timeout_seconds -- how long the producer waits for a confirm; optional, 5
 
-    :raises InputError: when a key is missing or its value is wrong, or when the heal comes before the fault.
+    :raises InputError: when a key is missing, its value is wrong or no JSON, or the heal comes before the fault.
     """
+    try:
+        json.dumps(facts, allow_nan=False)
+    except ValueError as error:
+        raise InputError(f"wrong facts: {error}") from error
     error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(_SCHEMA).iter_errors(facts))
     if error:
         raise InputError(f"wrong facts: {error.json_path}: {error.message}")
@@ -333,6 +334,11 @@ def timeline(drill, records):
     :param records: the run's records.
     :returns: an SVG element, as text.
     """
+    # Not at the top: Ansible imports this file in the process that it forks, and numpy starts threads.
+    import matplotlib
+    import numpy
+    from matplotlib.figure import Figure
+
     heal = drill["heal_time"] - drill["fault_time"]
     times = {
         event: [record["time"] - drill["fault_time"] for record in records if record["event"] == event]
@@ -376,7 +382,7 @@ def page(drill, records):
     :param records: the run's records.
     """
     template = jinja2.Template(
-        Path(__file__).with_name("report.html.j2").read_text(),
+        Path(__file__).with_name("drill_report.html.j2").read_text(),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -460,40 +466,36 @@ def _median(runs, key, worst=False):
     return f"{median} ({most})" if worst and len(runs) > 1 else median
 
 
-def main(argv=None):
+def write_report(facts: dict, ledger: Path, folder: Path) -> dict:
+    """Count the run that the facts name, write RUN.json and RUN.html, and return what build_drill() returns.
+
+    :param facts: as check_facts() takes them.
+    :param ledger: folder that holds the run's folder.
+    :param folder: where to write; made when missing.
+    :raises InputError: when the facts are wrong.
+    :raises LedgerError: when the ledger lacks the run.
+    :raises OSError: when a file cannot be read or written.
+    """
+    facts = check_facts(facts)
+    found = read_run(ledger, facts["run"])
+    drill = build_drill(facts, found.records, found.unreadable_lines)
+    write_json(folder / f"{facts['run']}.json", drill)
+    (folder / f"{facts['run']}.html").write_text(page(drill, found.records))
+    return drill
+
+
+def main(argv: list[str] | None = None) -> int:
     """Run the command line `argv` (default: sys.argv) and return the exit code: 0 passed, 1 failed, 2 bad input."""
-    parser = argparse.ArgumentParser(prog="drill_report.py", description="Report what the fault of a drill has cost.")
-    commands = parser.add_subparsers(required=True)
-    report = commands.add_parser("report", help="count one drill; writes RUN.json and RUN.html")
-    report.set_defaults(command=_report)
-    report.add_argument("--facts", type=Path, required=True, help="the JSON file that the drill's playbook wrote")
-    report.add_argument("--ledger", type=Path, required=True, help="folder that holds the run's folder")
-    report.add_argument("--out", type=Path, required=True, help="folder to write to; made when missing")
-    compare = commands.add_parser("table", help="compare all reports of a folder")
-    compare.set_defaults(command=_table)
-    compare.add_argument("folder", type=Path)
-    compare.add_argument("--markdown", action="store_true", help="print a table of Markdown")
+    parser = argparse.ArgumentParser(prog="drill_report.py", description="Compare all reports of a folder.")
+    parser.add_argument("command", choices=["table"])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--markdown", action="store_true", help="print a table of Markdown")
     args = parser.parse_args(argv)
     try:
-        return args.command(args)
-    except (InputError, LedgerError, OSError) as error:
+        reports = read_reports(args.folder)
+    except InputError as error:
         print(f"drill_report.py: {error}", file=sys.stderr)
         return 2
-
-
-def _report(args):
-    facts = check_facts(read_json(args.facts))
-    ledger = read_run(args.ledger, facts["run"])
-    drill = build_drill(facts, ledger.records, ledger.unreadable_lines)
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / f"{facts['run']}.html").write_text(page(drill, ledger.records))
-    (args.out / f"{facts['run']}.json").write_text(json.dumps(drill, indent=2) + "\n")
-    print(summary(drill))
-    return 1 if drill["passed"] is False else 0
-
-
-def _table(args):
-    reports = read_reports(args.folder)
     print(table(reports, args.markdown))
     return 1 if any(report["passed"] is False for report in reports) else 0
 
