@@ -111,6 +111,17 @@ def broker(*leads, **more):
     return said(json.dumps(BROKER | {"leads": list(leads)} | more) + "ok")
 
 
+def without(answer, field):
+    """The answer of an older script, which prints no such field."""
+
+    def older(value):
+        if isinstance(value, dict):
+            return {key: older(item) for key, item in value.items() if key != field}
+        return [older(item) for item in value] if isinstance(value, list) else value
+
+    return answer | {"stdout": json.dumps(older(json.JSONDecoder().raw_decode(answer["stdout"])[0]))}
+
+
 def worker(**more):
     return said(json.dumps({"default": PROGRAM | more}))
 

@@ -6,6 +6,7 @@ import pytest
 from kit import PROJECT
 from kombu import Connection, Queue
 from rabbitmq import free_port, running_rabbitmq, url_of
+from warren import model
 
 FILES = PROJECT / "roles/rabbitmq/files"
 STATUS, HAND_OVER = FILES / "rabbitmq-status", FILES / "rabbitmq-hand-over"
@@ -36,6 +37,8 @@ def test_status_is_json_of_all_virtual_hosts(broker):
     wanted = {"vhost": "/", "name": "here", "type": "classic", "ready": 0, "max_length": None}
     assert queue | wanted == queue
     assert {permission["vhost"] for permission in found["permissions"]} == {"/", STRANGE}
+    # As the screen and the doctor read it.
+    assert model.typed(model.Broker, found, "").leads[0].ready == 0
 
 
 def test_status_is_of_one_virtual_host_where_it_is_named(broker):

@@ -6,7 +6,20 @@ import re
 import kit
 import pytest
 import yaml
-from cluster_facts import EVENTS, HOST, POLICY, QUEUE, broker, cluster_facts, host, project, redis, said, worker
+from cluster_facts import (
+    EVENTS,
+    HOST,
+    POLICY,
+    QUEUE,
+    broker,
+    cluster_facts,
+    host,
+    project,
+    redis,
+    said,
+    without,
+    worker,
+)
 from warren import doctor
 
 DEFAULT = QUEUE | {"name": "default"}
@@ -423,6 +436,37 @@ INVENTORY = ANY_BROKER | RUNNING | PREFETCH | {"a task may be held for long enou
         ("mon1", "redis", said("{}"), "mon1: the host says nothing of its instance locks; there, type", {"locks end"}),
         ("mon1", "flower", {"status": -1, "msg": "refused"}, "mon1: refused; there, type", {"Flower sees the workers"}),
         ("lb1", "host", LATE, "lb1: no answer in time", HOSTS),
+        ("mq2", "rabbitmq", without(broker(), "file_handles"), "mq2: the answer lacks file_handles; there,", BROKERS),
+        (
+            "w1",
+            "celery_worker",
+            without(worker(), "zombies"),
+            "w1: the answer lacks default.zombies; there, type `supervisorctl status`",
+            RUNNING | PREFETCH | ZOMBIES,
+        ),
+        (
+            "w1",
+            "celery_worker",
+            worker(largest_child_bytes=None),
+            "default@w1: its processes have ended meanwhile; there, type",
+            RUNNING | PREFETCH,
+        ),
+        ("w2", "celery_app", without(project(), "programs"), "w2: the answer lacks programs; there, type", PROJECTS),
+        (
+            "mon1",
+            "redis",
+            without(redis(), "expire"),
+            "mon1: the answer lacks locks.databases.0.expire;",
+            {"locks end"},
+        ),
+        (
+            "mon1",
+            "flower",
+            {"status": 200, "json": []},
+            "mon1: the answer lacks everything",
+            {"Flower sees the workers"},
+        ),
+        ("lb1", "host", host(inodes_used=[0.1]), "lb1: the answer lacks inodes_used; there, type", HOSTS),
     ],
 )
 def test_what_gives_no_answer_is_not_known_to_the_checks_that_need_it(facts, name, role, answer, reason, checks):

@@ -18,9 +18,11 @@ from cluster_facts import (
     keepalived,
     redis,
     said,
+    without,
     worker,
 )
 from warren import screen
+from warren.model import Cluster
 
 FORMATS = (kit.PROJECT / "docs/formats.md").read_text()
 
@@ -31,12 +33,12 @@ def facts():
 
 
 def status_of(facts):
-    return screen.status(facts, screen.sections(facts))
+    return screen.status(facts, screen.sections(Cluster(facts)))
 
 
 def screen_of(facts):
     """The screen, without its colours."""
-    text = screen.screen(status_of(facts), screen.sections(facts), facts["commands"]["verify"])
+    text = screen.screen(status_of(facts), screen.sections(Cluster(facts)), facts["commands"]["verify"])
     return re.sub(r"\x1b\[\d+m", "", text)
 
 
@@ -229,6 +231,45 @@ UNREACHABLE = {"unreachable": True, "msg": "Failed to connect to the host via ss
             "mon1: Status code was -1 and not [200]: Request failed; there, type `systemctl status prometheus`",
         ),
         ("mon1", "postgresql", {"rc": 2, "stderr": "psql: error: connection refused"}, "mon1: psql: error: connection"),
+        (
+            "mq2",
+            "rabbitmq",
+            without(broker(), "file_handles"),
+            "mq2: the answer lacks file_handles; there, type `systemctl status rabbitmq-server`",
+        ),
+        ("mq2", "rabbitmq", broker(version=3), "mq2: the answer lacks version; there, type `systemctl status rabbit"),
+        (
+            "mq1",
+            "rabbitmq",
+            without(broker(QUEUE | {"name": "default"}), "consumers"),
+            "mq1: the answer lacks leads.consumers; there, type",
+        ),
+        ("mq2", "rabbitmq", said("[]"), "mq2: the answer lacks everything; there, type"),
+        ("mq2", "rabbitmq", said("{}"), "mq2: the answer lacks state; there, type"),
+        ("lb1", "keepalived", without(keepalived(), "state"), "lb1: keepalived: the answer lacks state; there, type"),
+        (
+            "lb1",
+            "haproxy",
+            {"servers": [{"backend": "amqp", "name": "mq1"}]},
+            "lb1: the answer lacks status; there, type `systemctl status haproxy`",
+        ),
+        (
+            "w1",
+            "celery_worker",
+            without(worker(), "pool"),
+            "*@w1: the answer lacks default.pool; there, type `supervisorctl status`",
+        ),
+        ("w1", "celery_worker", worker(arguments=None), "default@w1: its processes have ended meanwhile; there, type"),
+        ("w2", "celery_beat", without(beat(), "locked"), "w2: the answer lacks locked; there, type `supervisorctl st"),
+        ("mon1", "redis", without(redis(), "keys"), "*@mon1: the answer lacks locks.databases.0.keys; there, type"),
+        ("mon1", "flower", {"status": 200}, "mon1: the answer lacks everything; there, type `supervisorctl status fl"),
+        (
+            "mon1",
+            "prometheus",
+            {"status": 200, "json": {"data": {}}},
+            "mon1: the answer lacks data.result; there, type `systemctl status prometheus`",
+        ),
+        ("mon1", "postgresql", without(databases(DATABASE), "version"), "mon1: the answer lacks version; there, type"),
         ("mon1", "web", {"status": 503, "msg": "HTTP Error 503: Service Unavailable"}, "mon1: HTTP Error 503: Service"),
     ],
 )

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from kit import PROJECT
+from warren import model
 
 BEAT_RUNS = "echo 'beat                             RUNNING   pid 1605, uptime 0:03:51'"
 STARTING = "[2026-11-26 02:30:43,932: INFO/MainProcess] beat: Starting..."
@@ -126,6 +127,42 @@ def test_what_an_instance_of_redis_does_not_say_is_not_known(status):
 
 def test_a_host_without_redis_names_what_is_missing(status):
     assert "redis-ask" in found(status("redis", '{"locks": 1}'))["locks"]["error"]
+
+
+@pytest.mark.parametrize(
+    ("role", "arguments", "kind"),
+    [
+        ("host", ["/", "/tmp"], model.Host),
+        ("celery_app", ["/nowhere"], model.Project),
+        ("celery_beat", ["/nowhere"], model.Scheduler),
+        ("keepalived", ["192.0.2.20"], model.Keepalived),
+        ("redis", ['{"locks": 1}'], dict[str, model.Redis]),
+    ],
+)
+def test_the_screen_and_the_doctor_can_read_what_a_script_prints(status, role, arguments, kind):
+    programs = {
+        "supervisorctl": BEAT_RUNS,
+        "systemctl": "echo active",
+        "ip": "echo '[]'",
+        "redis_ask": f"printf '{INFO}'",
+    }
+    model.typed(kind, found(status(role, *arguments, **programs)), "")
+
+
+@pytest.mark.parametrize(
+    "supervisord",
+    [
+        "echo 'default    RUNNING   pid 99999999, uptime 0:03:51'",
+        "echo 'default    STOPPED   Not started'",
+        "echo 'unix:///run/supervisor.sock refused' >&2; exit 4",
+    ],
+)
+def test_a_worker_program_has_every_field_whatever_is_known(status, supervisord):
+    """Of the first one the process has ended meanwhile."""
+    said = found(status("celery_worker", "run", "shop", "w1", "default", supervisorctl=supervisord, run="echo '{}'"))
+    assert said["default"].keys() == {"pid", *model.Program.__dataclass_fields__}
+    program = model.typed(dict[str, model.Program], said, "")["default"]
+    assert (program.answering, program.memory_bytes, program.arguments, program.done) == (False, None, None, None)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
 
 from warren.action import ReportAction
+from warren.model import Cluster
 from warren.screen import screen, sections, status
 
 
@@ -19,6 +20,6 @@ class ActionModule(ReportAction):
 
     def report(self, facts: dict) -> tuple[dict, dict]:
         """Return what the file holds, and what the task returns."""
-        shown = sections(facts)
+        shown = sections(Cluster(facts))
         found = status(facts, shown)
         return found, {"screen": screen(found, shown, facts["commands"]["verify"]), "problems": found["problems"]}

@@ -5,7 +5,9 @@ The JSON is described in docs/formats.md; model.py says what the facts are.
 
 import re
 import shlex
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from warren.model import (
     BOLD,
@@ -13,6 +15,8 @@ from warren.model import (
     RED,
     YELLOW,
     Cluster,
+    Keys,
+    Program,
     harmless,
     iso_time,
     paint,
@@ -34,12 +38,12 @@ class Finding:
 
     name: str
     measured: str
-    wrong: list
-    unknown: list
+    wrong: list[str]
+    unknown: list[str]
     repair: str
 
     @property
-    def verdict(self):
+    def verdict(self) -> str:
         """`wrong`, `unknown` or `ok`."""
         return "wrong" if self.wrong else "unknown" if self.unknown else "ok"
 
@@ -57,19 +61,20 @@ KINDS = {
     "flower": "no Flower in this cluster",
     "inventory": "nothing in the inventory",
 }
-CHECKS = []
+# A measured value, what is wrong, what repairs it, and perhaps more of what is not known.
+Result = tuple[str, list[str], str] | tuple[str, list[str], str, list[str]]
+CHECKS: list[tuple[str, Callable[[Cluster], Finding]]] = []
 
 
-def check(name, *needs):
-    """Register a function that takes a Cluster and returns a measured value, what is wrong, and what repairs it.
+def check(name: str, *needs: str) -> Callable:
+    """Register a function that takes a Cluster and returns a Result.
 
     `needs` are keys of KINDS: whatever the cluster has of these and has not told is not known to the check. The
-    function is called when something of each is known. It may return a fourth value, more sentences of what is not
-    known.
+    function is called when something of each is known.
     """
 
-    def register(function):
-        def examine_one(cluster):
+    def register(function: Callable[[Cluster], Result]) -> Callable[[Cluster], Result]:
+        def examine_one(cluster: Cluster) -> Finding:
             answers = [getattr(cluster, need) for need in needs]
             unknown = [reason for answer in answers for reason in answer.unknown]
             if all(answer.known for answer in answers):
@@ -87,36 +92,35 @@ def check(name, *needs):
     return register
 
 
-def worst(shares):
+def worst(shares: dict[str, float]) -> str:
     """Return the largest of some shares, a dict of names to numbers, as a text."""
     name = max(shares, key=shares.get)
     return f"{shares[name]:.0%} on {name}"
 
 
-def deploy(cluster, tag):
+def deploy(cluster: Cluster, tag: str) -> str:
     """Return the command that deploys what has a tag."""
     return f"`{cluster.facts['commands']['deploy']} {tag}`"
 
 
-def on_its_host(program, command):
+def on_its_host(program: str, command: str) -> str:
     """Return a command for a worker program such as `default@w1`, with the host to type it on."""
     name, _, host = program.partition("@")
     return f"`{command} {shlex.quote(name)}` on {host}"
 
 
 @check("every part answers")
-def every_part_answers(cluster):
-    rows = [row for section in sections(cluster.facts) for row in section.rows]
+def every_part_answers(cluster: Cluster) -> Result:
+    rows = [row for section in sections(cluster) for row in section.rows]
     silent = [f"{name}: {wrong[0]}" for name, values, wrong in rows if not values and wrong]
     return f"{len(rows)} parts asked", silent, "type what the sentence says"
 
 
 @check("brokers see each other", "brokers")
-def brokers_see_each_other(cluster):
+def brokers_see_each_other(cluster: Cluster) -> Result:
     names = {f"rabbit@{host}" for host in cluster.facts["groups"]["rabbitmq"]}
     unseen = {
-        host: sorted(names - set(said["running"]) | set(said["partitions"]))
-        for host, said in cluster.brokers.known.items()
+        host: sorted(names - set(said.running) | set(said.partitions)) for host, said in cluster.brokers.known.items()
     }
     apart = [f"{host} does not see {', '.join(map(shown, others))}" for host, others in unseen.items() if others]
     measured = f"{len(cluster.brokers.known)} of {len(names)}"
@@ -124,59 +128,57 @@ def brokers_see_each_other(cluster):
 
 
 @check("no publisher is held up", "brokers")
-def no_publisher_is_held_up(cluster):
+def no_publisher_is_held_up(cluster: Cluster) -> Result:
     brokers = cluster.brokers.known
-    alarms = [f"{host}: {', '.join(map(shown, said['alarms']))}" for host, said in brokers.items() if said["alarms"]]
-    waiting = sum(said["waiting_connections"] for said in brokers.values())
+    alarms = [f"{host}: {', '.join(map(shown, said.alarms))}" for host, said in brokers.items() if said.alarms]
+    waiting = sum(said.waiting_connections for said in brokers.values())
     # Where a limit was changed by hand, the configuration's own; where there is a backlog, more workers.
     return f"{waiting} connections wait", alarms, f"`{cluster.facts['commands']['heal']}`, or start more workers"
 
 
 @check("memory is below the watermark", "brokers")
-def memory_is_below_the_watermark(cluster):
+def memory_is_below_the_watermark(cluster: Cluster) -> Result:
     # A limit of 0 is one that holds up every publisher.
-    shares = {
-        host: said["memory_bytes"] / max(said["memory_limit_bytes"], 1) for host, said in cluster.brokers.known.items()
-    }
+    shares = {host: said.memory_bytes / max(said.memory_limit_bytes, 1) for host, said in cluster.brokers.known.items()}
     return _nearly_full(
         shares, cluster.thresholds["broker_memory_share"], "start more workers, or raise rabbitmq_memory_high_watermark"
     )
 
 
 @check("file handles of the brokers", "brokers")
-def file_handles(cluster):
+def file_handles(cluster: Cluster) -> Result:
     # RabbitMQ says no number where there is no limit.
-    limited = {host: said for host, said in cluster.brokers.known.items() if said["file_handles_limit"]}
-    shares = {host: said["file_handles"] / said["file_handles_limit"] for host, said in limited.items()}
+    limited = {host: said for host, said in cluster.brokers.known.items() if said.file_handles_limit}
+    shares = {host: said.file_handles / said.file_handles_limit for host, said in limited.items()}
     repair = f"raise host_open_files_limit, {deploy(cluster, 'host')}, and there `systemctl restart rabbitmq-server`"
     return _nearly_full(shares, cluster.thresholds["broker_file_handles_share"], repair, "no limit")
 
 
 @check("disk space for the brokers", "brokers")
-def disk_space_for_the_brokers(cluster):
+def disk_space_for_the_brokers(cluster: Cluster) -> Result:
     brokers = cluster.brokers.known
-    left = {host: said["disk_free_bytes"] for host, said in brokers.items() if said["disk_free_bytes"] is not None}
+    left = {host: said.disk_free_bytes for host, said in brokers.items() if said.disk_free_bytes is not None}
     unmeasured = [f"{host}: RabbitMQ cannot measure its disk; there, type `df`" for host in brokers if host not in left]
     short = [
-        f"{host} has {size(free)} left and stops publishers at {size(brokers[host]['disk_limit_bytes'])}"
+        f"{host} has {size(free)} left and stops publishers at {size(brokers[host].disk_limit_bytes)}"
         for host, free in left.items()
-        if free < cluster.thresholds["broker_disk_times_limit"] * brokers[host]["disk_limit_bytes"]
+        if free < cluster.thresholds["broker_disk_times_limit"] * brokers[host].disk_limit_bytes
     ]
     measured = f"{size(min(left.values()))} left" if left else "nothing is known"
     return measured, short, "on that broker `journalctl --vacuum-size=100M` and `du -x / | sort -n`", unmeasured
 
 
-def _nearly_full(shares, most, repair, without=""):
+def _nearly_full(shares: dict[str, float], most: float, repair: str, without: str = "") -> Result:
     """Return the fields of a finding: no share is above `most`. `without` is measured where no part has a limit."""
     wrong = [f"{name} uses {share:.0%}" for name, share in shares.items() if share > most]
     return worst(shares) if shares else without, wrong, repair
 
 
 @check("queues are consumed", "brokers")
-def queues_are_consumed(cluster):
+def queues_are_consumed(cluster: Cluster) -> Result:
     wanted = cluster.facts["task_queues"]
     found = [name for name in wanted if name in cluster.queues]
-    unread = [name for name in found if cluster.queues[name]["consumers"] == 0]
+    unread = [name for name in found if cluster.queues[name].consumers == 0]
     # A broker that does not answer may have it.
     missing = [name for name in wanted if name not in found and not cluster.brokers.unknown]
     wrong = [f"nobody consumes {shown(name)}" for name in unread]
@@ -194,9 +196,9 @@ def queues_are_consumed(cluster):
 
 
 @check("mirrors are in sync", "brokers")
-def mirrors_are_in_sync(cluster):
-    behind = [name for name, queue in cluster.queues.items() if set(queue["mirrors"]) - set(queue["synchronised"])]
-    mirrored = [name for name, queue in cluster.queues.items() if queue["mirrors"]]
+def mirrors_are_in_sync(cluster: Cluster) -> Result:
+    behind = [name for name, queue in cluster.queues.items() if set(queue.mirrors) - set(queue.synchronised)]
+    mirrored = [name for name, queue in cluster.queues.items() if queue.mirrors]
     ours = [name for name in behind if name in cluster.facts["task_queues"]]
     repair = f"`rabbitmqctl sync_queue -p {cluster.vhost} {shlex.quote(ours[0]) if ours else 'QUEUE'}` on a broker"
     wrong = [f"{shown(name)} has a copy that is behind" for name in behind]
@@ -204,7 +206,7 @@ def mirrors_are_in_sync(cluster):
 
 
 @check("event queues have bounds", "brokers")
-def event_queues_have_bounds(cluster):
+def event_queues_have_bounds(cluster: Cluster) -> Result:
     events = {name: queue for name, queue in cluster.queues.items() if name.startswith("celeryev")}
     unbounded = [
         f"{shown(name)} has no {what}"
@@ -214,17 +216,17 @@ def event_queues_have_bounds(cluster):
             ("max_length", "max-length"),
             ("expires_milliseconds", "expires"),
         )
-        if queue[key] is None
+        if getattr(queue, key) is None
     ]
     return f"{len(events)} event queues", unbounded, deploy(cluster, "rabbitmq")
 
 
 @check("event queues are read", "brokers")
-def event_queues_are_read(cluster):
-    unread = {name: queue["ready"] for name, queue in cluster.queues.items() if name.startswith("celeryev")}
+def event_queues_are_read(cluster: Cluster) -> Result:
+    unread = {name: queue.ready for name, queue in cluster.queues.items() if name.startswith("celeryev")}
     full = [name for name, count in unread.items() if count > cluster.thresholds["unread_events"]]
     # Its reader hangs, or is gone for good. RabbitMQ deletes a queue that nobody reads, if the kit's policy is there.
-    if full and cluster.queues[full[0]]["consumers"] == 0:
+    if full and cluster.queues[full[0]].consumers == 0:
         repair = f"{deploy(cluster, 'rabbitmq')}: its bounds delete it within a minute"
     else:
         repair = "`supervisorctl restart flower` where Flower runs"
@@ -233,8 +235,8 @@ def event_queues_are_read(cluster):
 
 
 @check("results do not pile up", "brokers")
-def results_do_not_pile_up(cluster):
-    results = {name: queue["ready"] for name, queue in cluster.queues.items() if REPLY_QUEUE.fullmatch(name)}
+def results_do_not_pile_up(cluster: Cluster) -> Result:
+    results = {name: queue.ready for name, queue in cluster.queues.items() if REPLY_QUEUE.fullmatch(name)}
     most = cluster.thresholds["unread_results"]
     wrong = [f"{name} holds {count} results" for name, count in results.items() if count > most]
     delete = f"on a broker `rabbitmqctl delete_queue -p {cluster.vhost} QUEUE`, {NAMED} QUEUE"
@@ -242,17 +244,15 @@ def results_do_not_pile_up(cluster):
 
 
 @check("the management plugin is off", "brokers")
-def the_management_plugin_is_off(cluster):
-    on = [host for host, said in cluster.brokers.known.items() if "rabbitmq_management" in said["plugins"]]
+def the_management_plugin_is_off(cluster: Cluster) -> Result:
+    on = [host for host, said in cluster.brokers.known.items() if "rabbitmq_management" in said.plugins]
     repair = f"`{cluster.facts['commands']['page_off']}`"
     return f"on at {len(on)} brokers", [f"{host} has it on" for host in on], repair
 
 
 @check("a task may be held for long enough", "brokers", "inventory")
-def a_task_may_be_held_for_long_enough(cluster):
-    timeouts = {
-        host: (said["consumer_timeout_milliseconds"] or 0) / 1000 for host, said in cluster.brokers.known.items()
-    }
+def a_task_may_be_held_for_long_enough(cluster: Cluster) -> Result:
+    timeouts = {host: (said.consumer_timeout_milliseconds or 0) / 1000 for host, said in cluster.brokers.known.items()}
     needed = 2 * cluster.inventory.known["longest_task_seconds"]
     # 0 is no limit.
     short = {host: seconds for host, seconds in timeouts.items() if 0 < seconds < needed}
@@ -267,34 +267,33 @@ def a_task_may_be_held_for_long_enough(cluster):
 
 
 @check("policies are the inventory's", "any_broker", "inventory")
-def policies_are_the_inventorys(cluster):
+def policies_are_the_inventorys(cluster: Cluster) -> Result:
     wanted = {
         policy["name"]: (policy["pattern"], policy["priority"], policy["definition"])
         for policy in cluster.inventory.known["policies"]
     }
-    measured, wrong, _ = _same(
-        cluster, "policy", wanted, "policies", "name", lambda p: (p["pattern"], p["priority"], p["definition"])
-    )
+    # All brokers have the same.
+    broker = next(iter(cluster.any_broker.known.values()))
+    found = {policy.name: (policy.pattern, policy.priority, policy.definition) for policy in broker.policies}
+    measured, wrong, _ = _same("policy", wanted, found)
     return measured, wrong, deploy(cluster, "rabbitmq")
 
 
 @check("users are the inventory's", "any_broker", "inventory")
-def users_are_the_inventorys(cluster):
+def users_are_the_inventorys(cluster: Cluster) -> Result:
     keys = ("configure", "write", "read")
     wanted = {user["name"]: tuple(user[key] for key in keys) for user in cluster.inventory.known["users"]}
     # The page has a user of its own as long as it is on.
-    if any("rabbitmq_management" in said["plugins"] for said in cluster.brokers.known.values()):
+    if any("rabbitmq_management" in said.plugins for said in cluster.brokers.known.values()):
         wanted[cluster.inventory.known["page_user"]] = ("^$", "^$", "^$")
-    measured, wrong, foreign = _same(
-        cluster, "user", wanted, "permissions", "user", lambda user: tuple(user[key] for key in keys)
-    )
+    broker = next(iter(cluster.any_broker.known.values()))
+    found = {user.user: (user.configure, user.write, user.read) for user in broker.permissions}
+    measured, wrong, foreign = _same("user", wanted, found)
     delete = f"on a broker `rabbitmqctl delete_user USER`, {NAMED} USER, or add it to rabbitmq_users"
     return measured, wrong, delete if foreign else deploy(cluster, "rabbitmq")
 
 
-def _same(cluster, what, wanted, key, name, value):
-    # All brokers have the same.
-    found = {item[name]: value(item) for item in next(iter(cluster.any_broker.known.values()))[key]}
+def _same(what: str, wanted: dict[str, tuple], found: dict[str, tuple]) -> tuple[str, list[str], set[str]]:
     differing = [
         f"the {what} {shown(name)} "
         + ("is missing" if name not in found else "differs" if name in wanted else "is not in the inventory")
@@ -305,24 +304,24 @@ def _same(cluster, what, wanted, key, name, value):
 
 
 @check("workers send no heartbeats and no gossip", "running", "inventory")
-def workers_send_no_heartbeats(cluster):
+def workers_send_no_heartbeats(cluster: Cluster) -> Result:
     missing = [
         f"{name} runs without {argument}"
         for name, program in cluster.running.known.items()
         for argument in cluster.inventory.known["arguments"]
-        if argument not in program["arguments"]
+        if argument not in program.arguments
     ]
     return f"{len(cluster.running.known)} programs", missing, deploy(cluster, "celery_worker")
 
 
 @check("workers fetch no more than they can do", "answering", "inventory")
-def workers_fetch_no_more_than_they_can_do(cluster):
+def workers_fetch_no_more_than_they_can_do(cluster: Cluster) -> Result:
     # 0 is no limit, for Celery too. A pool that may grow fetches for its largest size.
     multiplier = cluster.inventory.known["prefetch_multiplier"]
     bound = {name: p for name, p in cluster.answering.known.items() if multiplier and not _grows(p)}
-    untold = [name for name, p in bound.items() if p.get("prefetch") is None or not p.get("concurrency")]
+    untold = [name for name, p in bound.items() if p.prefetch is None or not p.concurrency]
     fetching = {
-        name: (program["prefetch"], program["concurrency"] * multiplier)
+        name: (program.prefetch, program.concurrency * multiplier)
         for name, program in bound.items()
         if name not in untold
     }
@@ -336,15 +335,15 @@ def workers_fetch_no_more_than_they_can_do(cluster):
     return measured, greedy, deploy(cluster, "celery_worker"), unknown
 
 
-def _grows(program):
-    return any(argument.startswith("--autoscale") for argument in program.get("arguments", []))
+def _grows(program: Program) -> bool:
+    return any(argument.startswith("--autoscale") for argument in program.arguments)
 
 
 @check("no worker is a zombie", "programs")
-def no_worker_is_a_zombie(cluster):
-    running = {name: program for name, program in cluster.programs.known.items() if program["state"] == "RUNNING"}
-    silent = [name for name, program in running.items() if not program["answering"]]
-    ended = {name: program["zombies"] for name, program in running.items() if program.get("zombies")}
+def no_worker_is_a_zombie(cluster: Cluster) -> Result:
+    running = {name: program for name, program in cluster.programs.known.items() if program.state == "RUNNING"}
+    silent = [name for name, program in running.items() if not program.answering]
+    ended = {name: program.zombies for name, program in running.items() if program.zombies}
     wrong = [f"{name} runs and gives no answer" for name in silent]
     wrong += [f"{name} has {count} ended processes" for name, count in ended.items()]
     # A frozen program does not hear supervisord, which would wait for its tasks; the watchdog kills it.
@@ -355,8 +354,8 @@ def no_worker_is_a_zombie(cluster):
 
 
 @check("children stay below their memory", "running", "inventory")
-def children_stay_below_their_memory(cluster):
-    largest = {name: program["largest_child_bytes"] for name, program in cluster.running.known.items()}
+def children_stay_below_their_memory(cluster: Cluster) -> Result:
+    largest = {name: program.largest_child_bytes for name, program in cluster.running.known.items()}
     limit = cluster.inventory.known["child_memory_kib"] * 1024
     most = cluster.thresholds["child_memory_times_limit"] * limit
     large = [name for name, used in largest.items() if limit and used > most]
@@ -366,8 +365,8 @@ def children_stay_below_their_memory(cluster):
 
 
 @check("all hosts have the same release", "projects")
-def all_hosts_have_the_same_release(cluster):
-    releases = {host: said["release"] for host, said in cluster.projects.known.items()}
+def all_hosts_have_the_same_release(cluster: Cluster) -> Result:
+    releases = {host: said.release for host, said in cluster.projects.known.items()}
     differing = [
         f"{host} has {shown(release or 'none')}"
         for host, release in releases.items()
@@ -378,18 +377,18 @@ def all_hosts_have_the_same_release(cluster):
 
 
 @check("programs run with their settings", "projects")
-def programs_run_with_their_settings(cluster):
-    projects = {host: said["programs"] for host, said in cluster.projects.known.items()}
+def programs_run_with_their_settings(cluster: Cluster) -> Result:
+    projects = {host: said.programs for host, said in cluster.projects.known.items()}
     running = {
         (host, name): program
         for host, programs in projects.items()
         for name, program in programs.items()
-        if program["running"] is not None
+        if program.running is not None
     }
     other = [
         f"{shown(name)} on {host} was started with other settings than its entry names"
         for (host, name), program in running.items()
-        if program["running"] != program["wanted"]
+        if program.running != program.wanted
     ]
     unknown = [
         f"{program['name']}@{host}: supervisord has no entry of it; type {deploy(cluster, 'celery_worker')}"
@@ -401,7 +400,7 @@ def programs_run_with_their_settings(cluster):
 
 
 @check("Flower sees the workers", "flower")
-def flower_sees_the_workers(cluster):
+def flower_sees_the_workers(cluster: Cluster) -> Result:
     wanted = worker_programs(cluster.facts)
     unseen = [
         f"{host} {'sees ' + name + ' offline' if name in workers else 'does not know ' + name}"
@@ -414,11 +413,11 @@ def flower_sees_the_workers(cluster):
 
 
 @check("locks end", "locks")
-def locks_end(cluster):
+def locks_end(cluster: Cluster) -> Result:
     ((where, instance),) = cluster.locks.known.items()
     # RedBeat's schedule, which does not end, is in database 0. Redis names a database that has keys.
-    locks = instance["databases"].get("1", {"keys": 0, "expire": 0})
-    count = locks["keys"] - locks["expire"]
+    locks = instance.databases.get("1", Keys(keys=0, expire=0))
+    count = locks.keys - locks.expire
     host = where.split(":")[0]
     return (
         f"{count} without an end",
@@ -428,8 +427,8 @@ def locks_end(cluster):
 
 
 @check("room for tracked connections", "hosts")
-def room_for_tracked_connections(cluster):
-    used = {host: said["conntrack_used"] for host, said in cluster.hosts.known.items()}
+def room_for_tracked_connections(cluster: Cluster) -> Result:
+    used = {host: said.conntrack_used for host, said in cluster.hosts.known.items()}
     shares = {host: share for host, share in used.items() if share is not None}
     repair = f"raise host_conntrack_max, and {deploy(cluster, 'host')}"
     return _nearly_full(
@@ -438,8 +437,8 @@ def room_for_tracked_connections(cluster):
 
 
 @check("room for files", "hosts")
-def room_for_files(cluster):
-    shares = {f"{host}:{said['inodes_used'][1]}": said["inodes_used"][0] for host, said in cluster.hosts.known.items()}
+def room_for_files(cluster: Cluster) -> Result:
+    shares = {f"{host}:{said.inodes_used[1]}": said.inodes_used[0] for host, said in cluster.hosts.known.items()}
     return _nearly_full(
         shares,
         cluster.thresholds["inodes_share"],
@@ -448,24 +447,24 @@ def room_for_files(cluster):
 
 
 @check("kernel settings are the inventory's", "hosts")
-def kernel_settings(cluster):
-    wrong = [f"{host}: {shown(line)}" for host, said in cluster.hosts.known.items() for line in said["kernel_wrong"]]
+def kernel_settings(cluster: Cluster) -> Result:
+    wrong = [f"{host}: {shown(line)}" for host, said in cluster.hosts.known.items() for line in said.kernel_wrong]
     return f"{len(cluster.hosts.known)} hosts", wrong, "`sysctl --load=/etc/sysctl.d/60-warren.conf` on that host"
 
 
 @check("clocks agree", "hosts")
-def clocks_agree(cluster):
+def clocks_agree(cluster: Cluster) -> Result:
     off = {}
     for host, said in cluster.hosts.known.items():
         asked, answered = cluster.facts["asked"][host]
         # The host's time lies between the two where the clocks agree.
-        off[host] = max(asked - said["time"], said["time"] - answered, 0)
+        off[host] = max(asked - said.time, said.time - answered, 0)
     most = cluster.thresholds["clock_seconds"]
     wrong = [f"{host} is {seconds:.1f} s off" for host, seconds in off.items() if seconds > most]
     return f"{max(off.values()):.1f} s off at most", wrong, "`systemctl restart systemd-timesyncd` on that host"
 
 
-def examine(facts):
+def examine(facts: dict) -> list[Finding]:
     """Return the Findings of all checks."""
     cluster = Cluster(facts)
     return [examine_one(cluster) for _, examine_one in CHECKS]
@@ -474,7 +473,7 @@ def examine(facts):
 SHOWN = {"ok": paint("ok       ", GREEN), "wrong": paint("wrong    ", RED), "unknown": paint("not known", YELLOW)}
 
 
-def report(findings):
+def report(findings: list[Finding]) -> str:
     """Return the findings as text, with the terminal's colours."""
     width = max(len(finding.name) for finding in findings)
     lines = []
@@ -487,7 +486,7 @@ def report(findings):
     return "\n".join([*lines, paint("{ok} ok, {wrong} wrong, {unknown} not known".format(**counts), BOLD)])
 
 
-def _together(reasons):
+def _together(reasons: Iterable[str]) -> list[str]:
     """Return `NAME: REASON` sentences with the names of the same reason in one."""
     names = {}
     for sentence in reasons:
@@ -496,7 +495,7 @@ def _together(reasons):
     return [f"{', '.join(known)}: {reason}" for reason, known in names.items()]
 
 
-def verdict(facts, findings):
+def verdict(facts: dict, findings: list[Finding]) -> dict[str, Any]:
     """Return the findings as a dict that JSON can express, as docs/formats.md says."""
     return {
         "environment": facts["environment"],

@@ -3,25 +3,24 @@
 The JSON is described in docs/formats.md; model.py says what the facts are.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from warren.model import (
+    BEAT_LOOK,
     BOLD,
     GREEN,
     RED,
+    Answers,
+    Cluster,
     NoAnswerError,
+    Part,
     answering_redis,
-    first_line,
+    attempt,
     harmless,
     iso_time,
-    names_of,
     paint,
-    read_brokers,
-    read_flower,
-    read_programs,
-    read_redis,
-    said_by,
     shown,
     size,
     why_it_does_not_answer,
@@ -39,7 +38,7 @@ class Column:
     show: Callable = str
     unknown: str = "unknown"
 
-    def cell(self, values):
+    def cell(self, values: dict[str, Any]) -> str:
         """Return the text for a row's values."""
         names = self.values.split()
         if not values.keys() >= set(names):
@@ -53,15 +52,28 @@ class Section:
     """A part of the screen. A row is a name, values by name (none where nothing is known), and problems."""
 
     title: str
-    columns: list
-    rows: list = field(default_factory=list)
+    columns: list[Column]
+    rows: list[tuple[str, dict[str, Any], list[str]]] = field(default_factory=list)
 
-    def add(self, name, values, *problems):
+    def add(self, name: str, values: dict[str, Any], *problems: object) -> None:
         """Add a row; `problems` are sentences without the name, and empty ones are none."""
         self.rows.append((harmless(name), values, [harmless(problem) for problem in problems if problem]))
 
+    def known(self, answers: Answers[Part], prefix: str = "") -> Iterator[tuple[str, Part]]:
+        """Go through the parts that have answered; each other becomes a row that says why."""
+        for name, part in answers.parts.items():
+            if isinstance(part, NoAnswerError):
+                self.add(prefix + name, {}, part)
+            else:
+                yield name, part
 
-def duration(seconds):
+
+def values_of(part: object, names: Iterable[str]) -> dict[str, Any]:
+    """Return these fields of a part, as a row's values."""
+    return {name: getattr(part, name) for name in names}
+
+
+def duration(seconds: int) -> str:
     """Return seconds for people, in the two largest units."""
     minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
     if days:
@@ -71,12 +83,12 @@ def duration(seconds):
     return f"{minutes} min {seconds % 60} s" if minutes else f"{seconds} s"
 
 
-def share_of(used, limit):
+def share_of(used: int, limit: int) -> str:
     """Return a use of memory for people; a limit of 0 is none."""
     return f"{size(used)} of {size(limit)}" if limit else f"{size(used)}, no limit"
 
 
-def brokers_section(brokers):
+def brokers_section(cluster: Cluster) -> Section:
     """Return the brokers' rows."""
     section = Section(
         "Brokers",
@@ -90,24 +102,21 @@ def brokers_section(brokers):
             Column("alarms", "alarms", len),
         ],
     )
-    names = {f"rabbit@{host}" for host in brokers}
+    names = {f"rabbit@{host}" for host in cluster.brokers.parts}
     same = ("version", "uptime_seconds", "memory_bytes", "memory_limit_bytes", "disk_free_bytes", "connections")
-    for host, said in brokers.items():
-        if isinstance(said, NoAnswerError):
-            section.add(host, {}, str(said))
-            continue
-        missing = sorted(names - set(said["running"]))
+    for host, said in section.known(cluster.brokers):
+        missing = sorted(names - set(said.running))
         section.add(
             host,
-            {key: said[key] for key in same} | {"leads": len(said["leads"]), "alarms": said["alarms"]},
-            said["alarms"] and f"blocks publishers: {', '.join(map(shown, said['alarms']))}",
-            said["partitions"] and f"runs apart from {', '.join(map(shown, said['partitions']))}",
+            values_of(said, same) | {"leads": len(said.leads), "alarms": said.alarms},
+            said.alarms and f"blocks publishers: {', '.join(map(shown, said.alarms))}",
+            said.partitions and f"runs apart from {', '.join(map(shown, said.partitions))}",
             missing and f"does not see {', '.join(missing)} running",
         )
     return section
 
 
-def queues_section(brokers, task_queues, now):
+def queues_section(cluster: Cluster) -> Section:
     """Return the rows of the task queues, and one for all others."""
     section = Section(
         "Queues",
@@ -124,40 +133,43 @@ def queues_section(brokers, task_queues, now):
             Column("oldest", "oldest_message_age_seconds", lambda seconds: f"{duration(seconds)} ago", unknown="-"),
         ],
     )
-    answering = {host: said for host, said in brokers.items() if not isinstance(said, NoAnswerError)}
-    silent = [host for host in brokers if host not in answering]
-    queues = {queue["name"]: queue | {"leader": host} for host, said in answering.items() for queue in said["leads"]}
-    for name in task_queues:
+    silent = [host for host in cluster.brokers.parts if host not in cluster.brokers.known]
+    queues = dict(cluster.queues)
+    for name in cluster.facts["task_queues"]:
         if name not in queues:
             where = f"on the brokers that answer; {' and '.join(silent)} may have it" if silent else "on any broker"
             section.add(name, {}, f"has no leader {where}")
             continue
         queue = queues.pop(name)
-        behind = sorted(set(queue["mirrors"]) - set(queue["synchronised"]))
-        oldest = queue["oldest_message_time"]
-        same = ("type", "leader", "ready", "unacknowledged", "consumers", "in_per_second", "out_per_second")
+        behind = sorted(set(queue.mirrors) - set(queue.synchronised))
+        oldest = queue.oldest_message_time
+        same = ("type", "ready", "unacknowledged", "consumers", "in_per_second", "out_per_second")
         section.add(
             name,
-            {key: queue[key] for key in same}
-            | {"mirrors": sorted(queue["mirrors"]), "behind": behind}
-            | {"oldest_message_age_seconds": None if oldest is None else int(now - oldest)},
-            queue["consumers"] == 0 and "nobody consumes it",
+            values_of(queue, same)
+            | {"leader": cluster.leaders[name], "mirrors": sorted(queue.mirrors), "behind": behind}
+            | {"oldest_message_age_seconds": None if oldest is None else int(cluster.facts["time"] - oldest)},
+            queue.consumers == 0 and "nobody consumes it",
             behind and f"its copy on {', '.join(map(shown, behind))} is not in sync yet",
         )
     others = list(queues.values())
     section.add(
         f"others: {len(others)}",
-        {key: sum(queue[key] for queue in others) for key in ("ready", "unacknowledged")} | {"queues": len(others)},
+        {
+            "ready": sum(queue.ready for queue in others),
+            "unacknowledged": sum(queue.unacknowledged for queue in others),
+            "queues": len(others),
+        },
         silent and f"those that {' and '.join(silent)} may have are not counted",
     )
     return section
 
 
-def _mirrors(mirrors, behind):
+def _mirrors(mirrors: list[str], behind: list[str]) -> str:
     return " ".join(f"{mirror}?" if mirror in behind else mirror for mirror in mirrors) or "none"
 
 
-def balancers_section(facts):
+def balancers_section(cluster: Cluster) -> Section:
     """Return a row for each server of each HAProxy."""
     section = Section(
         "HAProxy",
@@ -171,57 +183,45 @@ def balancers_section(facts):
             Column("address", "address"),
         ],
     )
-    holders, silent = [], []
-    for host in facts["groups"].get("haproxy", []):
-        answers = facts["answers"][host]
-        address, problem = "", ""
-        alive = answers.get("keepalived", {})
-        # Skipped where this host does not share it.
-        if facts["shared_address"] and "skipped" not in alive:
-            try:
-                look = "`systemctl status keepalived`"
-                said = said_by(facts, host, "keepalived", look)
-                address = facts["shared_address"] if said["holds_address"] else ""
-                problem = said["state"] != "active" and f"keepalived does not run; there, type {look}"
-            except NoAnswerError as error:
-                problem = f"keepalived: {error}"
-                silent.append(host)
-            holders += [host] if address else []
-        page = answers.get("haproxy", {})
-        if "servers" not in page:
-            reason = first_line(page.get("msg") or "the host was not asked")
-            section.add(host, {}, f"{reason}; there, type `systemctl status haproxy`", problem)
+    shared, sharing = cluster.facts["shared_address"], cluster.keepalived
+    holders = [host for host, said in sharing.known.items() if said.holds_address]
+    problems = {
+        host: f"keepalived: {said}"
+        if isinstance(said, NoAnswerError)
+        else said.state != "active" and "keepalived does not run; there, type `systemctl status keepalived`"
+        for host, said in sharing.parts.items()
+    }
+    for host, servers in cluster.servers.parts.items():
+        # Said once for the host.
+        problem = problems.get(host, "")
+        if isinstance(servers, NoAnswerError):
+            section.add(host, {}, servers, problem)
             continue
-        unknown = [broker for broker in facts["groups"]["rabbitmq"] if broker not in names_of(page["servers"])]
+        names = [server.name for server in servers]
+        unknown = [broker for broker in cluster.brokers.parts if broker not in names]
         if unknown:
-            repair = f"type `{facts['commands']['deploy']} haproxy`"
+            repair = f"type `{cluster.facts['commands']['deploy']} haproxy`"
             section.add(host, {}, f"knows no server {' and '.join(unknown)}; {repair}", problem)
             problem = ""
-        for server in page["servers"]:
+        for server in servers:
             section.add(
                 host,
-                {
-                    "server": f"{server['backend']}/{server['name']}",
-                    "state": server["status"],
-                    "state_seconds": server["since_seconds"],
-                    "sessions": server["sessions"],
-                    "bytes_in": server["bytes_in"],
-                    "bytes_out": server["bytes_out"],
-                    "address": address,
-                },
-                not server["status"].startswith("UP")
-                and f"finds {shown(server['name'])} {server['status']} ({shown(server['check'] or 'not checked')})",
+                values_of(server, ("sessions", "bytes_in", "bytes_out"))
+                | {"server": f"{server.backend}/{server.name}", "state": server.status}
+                | {"state_seconds": server.since_seconds, "address": shared if host in holders else ""},
+                not server.status.startswith("UP")
+                and f"finds {shown(server.name)} {server.status} ({shown(server.check or 'not checked')})",
                 problem,
             )
-            # Said once for the host.
             problem = ""
-    if facts["shared_address"] and len(holders) != 1:
+    if shared and len(holders) != 1:
+        silent = [host for host in sharing.parts if host not in sharing.known]
         known = f"no host that answers; {' and '.join(silent)} may have it" if silent else "no host"
-        section.add(facts["shared_address"], {}, f"is held by {' and '.join(holders) or known}")
+        section.add(shared, {}, f"is held by {' and '.join(holders) or known}")
     return section
 
 
-def workers_section(facts):
+def workers_section(cluster: Cluster) -> Section:
     """Return a row for each worker program."""
     section = Section(
         "Workers",
@@ -236,54 +236,32 @@ def workers_section(facts):
             Column("exits", "exits"),
         ],
     )
-    for host, programs in facts["programs"].items():
-        try:
-            said = read_programs(facts, host)
-        except NoAnswerError as error:
-            section.add(f"*@{host}", {}, str(error))
-            continue
-        for name in names_of(programs):
-            program = said[name]
-            if program is None:
-                section.add(f"{name}@{host}", {}, why_it_does_not_answer(name, program))
-                continue
-            same = ("pool", "active", "reserved", "done", "memory_bytes", "uptime_seconds", "exits")
-            section.add(
-                f"{name}@{host}",
-                {key: program.get(key) for key in same} | {"pool_size": program.get("concurrency")},
-                why_it_does_not_answer(name, program),
-            )
+    same = ("pool", "active", "reserved", "done", "memory_bytes", "uptime_seconds", "exits")
+    for host, programs in section.known(cluster.workers, "*@"):
+        for name, program in programs.items():
+            values = program and values_of(program, same) | {"pool_size": program.concurrency}
+            section.add(f"{name}@{host}", values or {}, why_it_does_not_answer(name, program))
     return section
 
 
-def scheduler_section(facts):
+def scheduler_section(cluster: Cluster) -> Section:
     """Return a row for each host of the scheduler."""
     section = Section(
         "Scheduler", [Column("", "state"), Column("last task sent", "last_task_sent_at last_task", _sent, unknown="-")]
     )
-    active, silent = [], []
-    hosts = facts["groups"].get("celery_beat", [])
-    for host in hosts:
-        look = "`supervisorctl status beat` and `tail /var/log/celery/beat.log`"
-        try:
-            said = said_by(facts, host, "celery_beat", look)
-            if said["state"] is None:
-                reason = first_line(said["error"])
-                raise NoAnswerError(f"supervisord does not say whether it runs ({reason}); there, type {look}")
-        except NoAnswerError as error:
-            section.add(host, {}, str(error))
-            silent.append(host)
-            continue
-        runs = said["state"] == "RUNNING"
-        acts = runs and (facts["scheduler"] != "redbeat" or said["locked"])
+    active = []
+    for host, said in section.known(cluster.schedulers):
+        runs = said.state == "RUNNING"
+        acts = runs and (cluster.facts["scheduler"] != "redbeat" or said.locked)
         active += [host] if acts else []
         section.add(
             host,
             {"state": "active" if acts else "standby" if runs else "stopped"}
-            | {key: said[key] for key in ("last_task_sent_at", "last_task")},
-            not runs and f"does not run; there, type {look}",
+            | values_of(said, ("last_task_sent_at", "last_task")),
+            not runs and f"does not run; there, type {BEAT_LOOK}",
         )
-    if hosts and not active:
+    if cluster.schedulers.parts and not active:
+        silent = [host for host in cluster.schedulers.parts if host not in cluster.schedulers.known]
         section.add(
             "schedule",
             {},
@@ -294,11 +272,11 @@ def scheduler_section(facts):
     return section
 
 
-def _sent(at, task):
+def _sent(at: str, task: str) -> str:
     return f"{at} {task}"
 
 
-def redis_section(facts):
+def redis_section(cluster: Cluster) -> Section:
     """Return a row for each Redis instance."""
     section = Section(
         "Redis",
@@ -310,39 +288,27 @@ def redis_section(facts):
             Column("up for", "uptime_seconds", duration),
         ],
     )
-    for host in facts["groups"].get("redis", [])[:1]:
-        try:
-            instances = read_redis(facts, host)
-        except NoAnswerError as error:
-            section.add(f"*@{host}", {}, str(error))
-            continue
-        same = ("version", "memory_bytes", "memory_limit_bytes", "clients", "uptime_seconds")
-        for name, instance in instances.items():
-            try:
-                said = answering_redis(instance, name)
-            except NoAnswerError as error:
-                section.add(f"{name}@{host}", {}, str(error))
-                continue
-            used, limit = said["memory_bytes"], said["memory_limit_bytes"]
-            most = facts["thresholds"]["redis_memory_share"]
+    same = ("version", "memory_bytes", "memory_limit_bytes", "clients", "uptime_seconds")
+    for host, instances in section.known(cluster.redis, "*@"):
+        answers = Answers({f"{name}@{host}": attempt(answering_redis, said, name) for name, said in instances.items()})
+        for name, said in section.known(answers):
+            used, limit = said.memory_bytes, said.memory_limit_bytes
             section.add(
-                f"{name}@{host}",
-                {key: said[key] for key in same} | {"keys": sum(base["keys"] for base in said["databases"].values())},
-                used is not None and limit and used > most * limit and "its memory is nearly full",
+                name,
+                values_of(said, same) | {"keys": sum(base.keys for base in said.databases.values())},
+                used is not None
+                and limit
+                and used > cluster.thresholds["redis_memory_share"] * limit
+                and "its memory is nearly full",
             )
     return section
 
 
-def flower_section(facts):
+def flower_section(cluster: Cluster) -> Section:
     """Return a row for each Flower."""
     section = Section("Flower", [Column("workers online", "workers_online workers", "{} of {}".format)])
-    wanted = worker_programs(facts)
-    for host in facts["groups"].get("monitoring", []):
-        try:
-            workers = read_flower(facts, host)
-        except NoAnswerError as error:
-            section.add(host, {}, str(error))
-            continue
+    wanted = worker_programs(cluster.facts)
+    for host, workers in section.known(cluster.flower):
         offline = sorted(name for name, alive in workers.items() if not alive)
         unknown = sorted(name for name in wanted if name not in workers)
         section.add(
@@ -354,7 +320,7 @@ def flower_section(facts):
     return section
 
 
-def prometheus_section(facts):
+def prometheus_section(cluster: Cluster) -> Section:
     """Return a row for each Prometheus: what it reaches, and what it warns of."""
     section = Section(
         "Prometheus",
@@ -363,16 +329,11 @@ def prometheus_section(facts):
             Column("alerts", "alerts", lambda alerts: ", ".join(alerts) or "none"),
         ],
     )
-    wanted = {
-        f"{job} of {name}" for job, names in (facts["expected"] or {"scraped": {}})["scraped"].items() for name in names
-    }
-    for host in facts["groups"].get("monitoring", []):
-        answer = facts["answers"][host].get("prometheus", {})
-        if answer.get("status") != 200:
-            section.add(host, {}, f"{first_line(answer.get('msg'))}; there, type `systemctl status prometheus`")
-            continue
-        found = [(series["metric"], series["value"][1]) for series in answer["json"]["data"]["result"]]
-        up = {f"{m['job']} of {m['instance']}": value == "1" for m, value in found if m["__name__"] == "up"}
+    expected = cluster.inventory.known.get("scraped", {})
+    wanted = {f"{job} of {name}" for job, names in expected.items() for name in names}
+    for host, series in section.known(cluster.prometheus):
+        found = [(one.metric, one.value[1]) for one in series]
+        up = {f"{m['job']} of {m['instance']}": value == "1" for m, value in found if m.get("__name__") == "up"}
         firing = [metric for metric, _ in found if metric.get("alertstate") == "firing"]
         # What an alert is about, in the order of how much that says.
         about = [next((m[key] for key in ("queue", "worker", "instance") if key in m), "") for m in firing]
@@ -382,65 +343,54 @@ def prometheus_section(facts):
             host,
             {"targets_up": sum(up.values()), "targets": len(up.keys() | wanted), "alerts": sorted(alerts)},
             down and f"does not reach {shown(', '.join(down))}",
-            missing and f"does not ask {', '.join(missing)}; type `{facts['commands']['deploy']} prometheus`",
+            missing and f"does not ask {', '.join(missing)}; type `{cluster.facts['commands']['deploy']} prometheus`",
         )
     return section
 
 
-def database_section(facts):
+def database_section(cluster: Cluster) -> Section:
     """Return a row for each database."""
     section = Section(
         "PostgreSQL",
         [Column("version", "version"), Column("size", "size_bytes", size), Column("connections", "connections")],
     )
-    for host in facts["groups"].get("postgresql", [])[:1]:
-        try:
-            databases = said_by(facts, host, "postgresql", "`pg_lsclusters`")
-        except NoAnswerError as error:
-            section.add(host, {}, str(error))
-            continue
+    for host, databases in section.known(cluster.databases):
         for found in databases:
-            values = {key: found[key] for key in ("version", "size_bytes", "connections")}
-            section.add(f"{found['name']}@{host}", values)
-        for name in (facts["expected"] or {"databases": []})["databases"]:
-            if name not in names_of(databases):
-                repair = f"type `{facts['commands']['deploy']} postgresql`"
+            section.add(f"{found.name}@{host}", values_of(found, ("version", "size_bytes", "connections")))
+        names = [found.name for found in databases]
+        for name in cluster.inventory.known.get("databases", []):
+            if name not in names:
+                repair = f"type `{cluster.facts['commands']['deploy']} postgresql`"
                 section.add(f"{name}@{host}", {}, f"there is no such database; {repair}")
     return section
 
 
-def site_section(facts):
+def site_section(cluster: Cluster) -> Section:
     """Return a row for each web server of the project."""
     section = Section("Site", [Column("answers", "status", "{} OK".format)])
-    for host in facts["groups"].get("web", []):
-        answer = facts["answers"][host].get("web", {})
-        if answer.get("status") == 200:
-            section.add(host, {"status": 200})
-            continue
-        look = "there, type `supervisorctl status web` and `tail /var/log/celery/web.log`"
-        section.add(host, {}, f"{first_line(answer.get('msg'))}; {look}")
+    for host, _ in section.known(cluster.sites):
+        section.add(host, {"status": 200})
     return section
 
 
-def sections(facts):
+def sections(cluster: Cluster) -> list[Section]:
     """Return the sections of the screen that have rows."""
-    brokers = read_brokers(facts)
     found = [
-        brokers_section(brokers),
-        queues_section(brokers, facts["task_queues"], facts["time"]),
-        balancers_section(facts),
-        workers_section(facts),
-        scheduler_section(facts),
-        redis_section(facts),
-        flower_section(facts),
-        prometheus_section(facts),
-        database_section(facts),
-        site_section(facts),
+        brokers_section(cluster),
+        queues_section(cluster),
+        balancers_section(cluster),
+        workers_section(cluster),
+        scheduler_section(cluster),
+        redis_section(cluster),
+        flower_section(cluster),
+        prometheus_section(cluster),
+        database_section(cluster),
+        site_section(cluster),
     ]
     return [section for section in found if section.rows]
 
 
-def status(facts, shown_sections):
+def status(facts: dict, shown_sections: list[Section]) -> dict[str, Any]:
     """Return the status as a dict that JSON can express, as docs/formats.md says.
 
     :param shown_sections: what sections() returns.
@@ -459,7 +409,7 @@ def status(facts, shown_sections):
     }
 
 
-def screen(found, shown_sections, verify):
+def screen(found: dict[str, Any], shown_sections: list[Section], verify: str) -> str:
     """Return the text of the screen, with the terminal's colours, from status() and sections().
 
     :param verify: the command that looks closer.

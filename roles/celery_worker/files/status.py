@@ -2,16 +2,16 @@
 
 Usage: python3 - RUN MODULE HOST PROGRAM [PROGRAM ...]      (as root)
 
-RUN is the command that runs a program of the release with its settings. A program has
+RUN is the command that runs a program of the release with its settings. A program has these; what is not known is null.
 
-    state, pid, uptime_seconds -- as supervisord says, each null where it says nothing
+    state, pid, uptime_seconds -- as supervisord says
     exits -- how often supervisord saw it exit, as far back as its log goes
     arguments -- its command line, a list
     memory_bytes, zombies -- of the program and its children; memory that they share is counted once (PSS),
         and a zombie is a process that has ended and that its parent has not looked after
     largest_child_bytes -- resident memory of the largest child
     answering -- whether it answers through the broker within a few seconds
-    error -- why it could not be asked, or null
+    error -- why it could not be asked
     pool, concurrency, prefetch, active, reserved, done -- what it answers: kind and size of the pool, tasks that it
         fetches at most, tasks running, tasks fetched, and tasks done since its start
 """
@@ -21,6 +21,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 SECONDS = 15
@@ -44,6 +45,9 @@ print(json.dumps({
     for node, answer in stats.items()
 }))
 """
+# Null where nothing says it.
+UNKNOWN = """state pid uptime_seconds arguments memory_bytes zombies largest_child_bytes
+    pool concurrency prefetch active reserved done"""
 
 
 def supervised():
@@ -114,12 +118,12 @@ def main():
     heard, error = answers(run, module, [f"{program}@{host}" for program in programs])
     found = {}
     for program in programs:
-        status = known.get(program, {"state": None, "pid": None, "uptime_seconds": None})
-        answer = heard.get(f"{program}@{host}")
-        found[program] = {**status, "exits": exited[program], "answering": answer is not None, "error": error}
-        found[program] |= answer or {}
-        if status["pid"]:
-            found[program] |= processes(status["pid"])
+        answer, said = heard.get(f"{program}@{host}"), dict.fromkeys(UNKNOWN.split()) | known.get(program, {})
+        said |= {"exits": exited[program], "answering": answer is not None, "error": error, **(answer or {})}
+        # It may have ended meanwhile.
+        with suppress(OSError):
+            said |= processes(said["pid"]) if said["pid"] else {}
+        found[program] = said
     print(json.dumps(found))
 
 
