@@ -325,10 +325,12 @@ def redis_section(facts):
                 continue
             used, limit = said["memory_bytes"], said["memory_limit_bytes"]
             most = facts["thresholds"]["redis_memory_share"]
+            # For one that evicts, full memory is normal.
+            may_fill_up = said["eviction_policy"] == "noeviction" and used is not None and limit
             section.add(
                 f"{name}@{host}",
                 {key: said[key] for key in same} | {"keys": sum(base["keys"] for base in said["databases"].values())},
-                used is not None and limit and used > most * limit and "its memory is nearly full",
+                may_fill_up and used > most * limit and "its memory is nearly full",
             )
     return section
 
