@@ -95,6 +95,7 @@ REDIS = {
     "version": "7.0.15",
     "memory_bytes": 1024**2,
     "memory_limit_bytes": 4 * 1024**2,
+    "eviction_policy": "noeviction",
     "clients": 2,
     "uptime_seconds": 61,
     "databases": {"0": {"keys": 3, "expire": 0}, "1": {"keys": 1, "expire": 1}},

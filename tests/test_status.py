@@ -332,6 +332,12 @@ def test_what_is_not_known_is_neither_zero_nor_left_out(facts):
     assert [rows[name].count("unknown") for name in ("default", "locks@mon1")] == [1, 3]
 
 
+@pytest.mark.parametrize("more", [{"eviction_policy": "volatile-ttl"}, {"memory_limit_bytes": 0}])
+def test_a_redis_that_evicts_or_has_no_limit_is_never_nearly_full(facts, more):
+    facts["answers"]["mon1"]["redis"] = redis(memory_bytes=4 * 1024**2, **more)
+    assert status_of(facts)["problems"] == []
+
+
 HOSTILE = "x\x1b[2J\n\x07\u202e`reboot`$(reboot)"
 
 

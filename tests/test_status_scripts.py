@@ -18,8 +18,10 @@ SENDING = (
 NEVER = {"last_task_sent_at": None, "last_task": None}
 SENT = {"last_task_sent_at": "2026-11-26 03:00:00", "last_task": "nightly"}
 INFO = r"""# Server\r\nredis_version:7.0.15\r\nuptime_in_seconds:61\r\nconnected_clients:2\r\nused_memory:1048576\r
-maxmemory:4194304\r\ndb0:keys=3,expires=0,avg_ttl=0\r\ndb1:keys=1,expires=1,avg_ttl=9\r\n"""
-UNKNOWN = dict.fromkeys(["version", "memory_bytes", "memory_limit_bytes", "clients", "uptime_seconds"])
+maxmemory:4194304\r\nmaxmemory_policy:noeviction\r\ndb0:keys=3,expires=0,avg_ttl=0\r\ndb1:keys=1,expires=1,avg_ttl=9\r\n"""
+UNKNOWN = dict.fromkeys(
+    ["version", "memory_bytes", "memory_limit_bytes", "eviction_policy", "clients", "uptime_seconds"]
+)
 
 
 @pytest.fixture
@@ -111,6 +113,7 @@ def test_each_instance_of_redis_is_asked(status):
         "version": "7.0.15",
         "memory_bytes": 1048576,
         "memory_limit_bytes": 4194304,
+        "eviction_policy": "noeviction",
         "clients": 2,
         "uptime_seconds": 61,
         "databases": {"0": {"keys": 3, "expire": 0}, "1": {"keys": 1, "expire": 1}},

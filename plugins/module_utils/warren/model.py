@@ -186,6 +186,7 @@ class Redis:
     version: str | None
     memory_bytes: int | None
     memory_limit_bytes: int | None
+    eviction_policy: str | None
     clients: int | None
     uptime_seconds: int | None
     databases: dict[str, Keys]

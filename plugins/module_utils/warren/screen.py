@@ -293,13 +293,12 @@ def redis_section(cluster: Cluster) -> Section:
         answers = Answers({f"{name}@{host}": attempt(answering_redis, said, name) for name, said in instances.items()})
         for name, said in section.known(answers):
             used, limit = said.memory_bytes, said.memory_limit_bytes
+            # For one that evicts, full memory is normal.
+            may_fill_up = said.eviction_policy == "noeviction" and used is not None and limit
             section.add(
                 name,
                 values_of(said, same) | {"keys": sum(base.keys for base in said.databases.values())},
-                used is not None
-                and limit
-                and used > cluster.thresholds["redis_memory_share"] * limit
-                and "its memory is nearly full",
+                may_fill_up and used > cluster.thresholds["redis_memory_share"] * limit and "its memory is nearly full",
             )
     return section
 

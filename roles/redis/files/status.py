@@ -7,6 +7,7 @@ INSTANCES is a JSON object, the port of each instance by its name. An instance h
     port -- as given
     error -- why nothing else is known, or null
     version, memory_bytes, memory_limit_bytes, clients, uptime_seconds -- null where it does not say; 0 is no limit
+    eviction_policy -- what it evicts when its memory is full, such as `noeviction`; null where it does not say
     databases -- for each database that has keys, by its number, how many `keys` it has and how many of them `expire`
 """
 
@@ -35,6 +36,7 @@ def describe(info):
     databases = re.findall(r"^db(\d+):keys=(\d+),expires=(\d+)", info, re.M)
     return {
         "version": found.get("redis_version"),
+        "eviction_policy": found.get("maxmemory_policy"),
         **{name: int(found[word]) if word in found else None for name, word in NUMBERS.items()},
         "databases": {number: {"keys": int(keys), "expire": int(expire)} for number, keys, expire in databases},
     }
