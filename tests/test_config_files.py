@@ -1,11 +1,13 @@
 """The module config_files writes several files in one execution, each as a whole, and only what differs."""
 
+import base64
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import kit
 import pytest
 
 MODULE = Path(__file__).resolve().parents[1] / "plugins/modules/config_files.py"
@@ -14,7 +16,8 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root writes file
 
 def config_files(*files, check_mode=False, **more):
     """Run the module as Ansible does; returns what it says."""
-    arguments = {"files": [{key: str(value) for key, value in file.items()} for file in files]}
+    encoded = [file | {"content": base64.b64encode(file["content"].encode()).decode()} for file in files]
+    arguments = {"files": [{key: str(value) for key, value in file.items()} for file in encoded]}
     arguments |= {key: [str(path) for path in paths] for key, paths in more.items()}
     given = {"ANSIBLE_MODULE_ARGS": arguments | {"_ansible_check_mode": check_mode, "_ansible_diff": True}}
     done = subprocess.run(
@@ -97,3 +100,30 @@ def test_the_old_file_is_kept_where_that_is_asked_for(tmp_path):
     file["path"].write_text("old\n")
     assert config_files(file)["changed"]
     assert sorted(path.read_text() for path in tmp_path.iterdir()) == ["new\n", "old\n"]
+
+
+def test_what_is_in_a_file_is_not_in_what_ansible_shows(tmp_path):
+    folder = tmp_path / "roles/shop"
+    (folder / "tasks").mkdir(parents=True)
+    (folder / "templates").mkdir()
+    (folder / "templates/a.j2").write_text("password = {{ word }}\n{% if true %}\nend\n{% endif %}\n")
+    file = {"path": str(tmp_path / "a"), "template": "a.j2", "vars": {"word": "swordfish"}, "validate": "grep end %s"}
+    task = {"name": "Write", "config_files": {"files": [file]}, "diff": False}
+    (folder / "tasks/main.yml").write_text(json.dumps([task]))
+    play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "roles": ["shop"]}
+    (tmp_path / "play.yml").write_text(json.dumps([play]))
+    run = ["ansible-playbook", "-vvv", "--diff", tmp_path / "play.yml", "-i", "localhost,"]
+    run += kit.extra_vars(ansible_become=False, ansible_python_interpreter=sys.executable)
+    done = kit.run(*run, ANSIBLE_ROLES_PATH=str(tmp_path / "roles"))
+    assert "changed=1" in done.stdout, done.stdout + done.stderr
+    assert (tmp_path / "a").read_text() == "password = swordfish\nend\n"
+    assert not [word for word in ("swordfish", base64.b64encode(b"password = swor").decode()) if word in done.stdout]
+
+
+@pytest.mark.parametrize("file", [{}, {"content": "a", "src": "b"}])
+def test_a_file_has_one_content(tmp_path, file):
+    play = {"hosts": "localhost", "connection": "local", "gather_facts": False}
+    play["tasks"] = [{"name": "Write", "config_files": {"files": [{"path": str(tmp_path / "a")} | file]}}]
+    (tmp_path / "play.yml").write_text(json.dumps([play]))
+    done = kit.run("ansible-playbook", tmp_path / "play.yml", "-i", "localhost,")
+    assert f"{tmp_path}/a needs one of content, template and src." in done.stdout + done.stderr

@@ -1,5 +1,6 @@
 """Ansible's module config_files."""
 
+import base64
 import os
 import tempfile
 from pathlib import Path
@@ -13,7 +14,9 @@ description:
   - Writes files and makes the folders around them, in the order in which they are given. Ansible's own modules need two
     executions for each file, and an execution costs more than all that it does.
   - Each file is checked before it lands, and replaced as a whole. A run that is killed leaves each one old or new.
-  - Only for folders that only root may write. A task whose files hold secrets needs C(no_log) and C(diff=false).
+  - Only for folders that only root may write.
+  - What is in the files appears in no log and in no output, except as a difference. A task whose files hold secrets
+    needs C(diff=false).
 options:
   folders:
     description: Absolute paths of folders, which are made root's, with mode 0755.
@@ -32,7 +35,7 @@ options:
         required: true
       content:
         description:
-          - What is in it, a text.
+          - What is in it, a text. The action plugin gives it to the module as Base64.
           - A task may give C(template) or C(src) in its place, the name of a file in the role's folder of templates or
             files, which the action plugin of this name reads. C(vars) are variables for that template alone.
         type: str
@@ -90,7 +93,7 @@ def write(module, file):
     :param file: as the option says.
     :return: what differed, before and after, as texts; None where it was as wanted.
     """
-    path, wanted = Path(file["path"]), file["content"].encode()
+    path, wanted = Path(file["path"]), base64.b64decode(file["content"])
     # A link is replaced, and not followed.
     here = path.is_file() and not path.is_symlink()
     before = path.read_bytes() if here else b""
@@ -99,7 +102,7 @@ def write(module, file):
         replace(module, file, wanted)
     if here or not module.check_mode:
         differs = set_owner_and_mode(module, file, differs)
-    return (before.decode(errors="replace"), file["content"]) if differs else None
+    return (before.decode(errors="replace"), wanted.decode()) if differs else None
 
 
 def set_owner_and_mode(module, wanted, changed):
@@ -149,7 +152,7 @@ def main():
     """Write the files."""
     file = {
         "path": {"type": "path", "required": True},
-        "content": {"type": "str", "required": True},
+        "content": {"type": "str", "required": True, "no_log": True},
         "owner": {"type": "str", "default": "root"},
         "group": {"type": "str", "default": "root"},
         "mode": {"type": "str", "default": "0644"},
@@ -176,7 +179,8 @@ def main():
             changed.append(path)
             diffs.append({"before_header": path, "after_header": path, "before": texts[0], "after": texts[1]})
     changed += [path for path in module.params["absent"] if remove(module, path)]
-    module.exit_json(changed=bool(changed), changed_files=changed, diff=diffs)
+    shown = {"diff": diffs} if module._diff else {}
+    module.exit_json(changed=bool(changed), changed_files=changed, **shown)
 
 
 if __name__ == "__main__":
