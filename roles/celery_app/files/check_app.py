@@ -1,6 +1,6 @@
 """Import a Celery project as a worker would, with its settings and all its task modules.
 
-What fails is said by its traceback: the project's code, or a package that the settings need and the release lacks.
+A traceback shows what fails: the project's code, or a package that the settings need and the release lacks.
 
 Usage: check_app.py MODULE
 """

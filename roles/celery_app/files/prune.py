@@ -1,11 +1,12 @@
-"""Remove the releases and the settings of a project that nothing on this host can start with any more.
+"""Remove the releases and the settings of a project that no program on this host can start with any more.
 
 Usage: python3 - HOME CONFIG_DIR RELEASES_KEPT [ENTRIES]
 
-HOME holds `releases/ID` and the links `current` and `run`, CONFIG_DIR `settings/FINGERPRINT`. Settings stay as long as
-an entry of supervisord (*.conf in ENTRIES, by default /etc/supervisor/conf.d) or a link names them, and so do the ten
-newest; a release as long as settings that stay name it, and so do the RELEASES_KEPT newest. Files of an earlier version
-of the kit, which had its settings in CONFIG_DIR itself, stay as long as an entry runs HOME/run. Prints what it removes.
+HOME holds `releases/ID` and the links `current` and `run`; CONFIG_DIR holds `settings/FINGERPRINT`. Settings stay while
+an entry of supervisord (*.conf in ENTRIES, by default /etc/supervisor/conf.d) or a link names them; the ten newest stay
+in any case. A release stays while settings that stay name it; the RELEASES_KEPT newest stay in any case. An earlier
+version of the kit had its settings in CONFIG_DIR itself; its files stay while an entry runs HOME/run. Prints what it
+removes.
 """
 
 import shutil
@@ -16,13 +17,13 @@ SETTINGS_KEPT = 10
 
 
 def newest(folder, count):
-    """The names of the newest folders in a folder."""
+    """Return the names of the newest folders in a folder."""
     found = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime) if folder.is_dir() else []
     return {path.name for path in found[len(found) - min(count, len(found)) :]}
 
 
 def remove(folder, kept):
-    """Remove all folders in a folder but those named."""
+    """Remove all folders in a folder except those named in `kept`."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if path.name not in kept:
             print(path)
@@ -30,7 +31,7 @@ def remove(folder, kept):
 
 
 def main(home, config_dir, releases_kept, entries="/etc/supervisor/conf.d"):
-    """Remove it."""
+    """Remove what is no longer needed."""
     home, settings = Path(home), Path(config_dir, "settings")
     releases = home / "releases"
     links = [path for folder in (home, Path(config_dir)) for path in folder.iterdir() if path.is_symlink()]

@@ -1,8 +1,8 @@
-"""Celery's consumer, but for gevent and eventlet workers, whose remote control survives the loss of its connection.
+"""A consumer for gevent and eventlet workers, whose remote control survives the loss of its connection.
 
-Celery gives the remote control of these workers a connection of its own, and ends its loop with the first error there.
-Where the tasks' connection lives on, as in a cluster that lost one broker, nothing starts the loop again: the worker
-does its tasks and answers no `inspect ping`.
+In these workers, Celery uses a separate connection for remote control, and ends its loop at the first error there. If
+the connection for tasks survives, as in a cluster that has lost one broker, nothing starts the loop again: the worker
+runs its tasks but does not answer `inspect ping`.
 """
 
 import contextlib
@@ -12,19 +12,19 @@ from celery.utils.log import get_logger
 from celery.worker import consumer, pidbox
 from celery.worker.consumer import control
 
-# Before the first try to connect again, twice as long before each further one, and at most.
+# The wait before the first try to reconnect; it doubles before each further try, up to the second value.
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1, 8
-# A worker that stops, or reconnects its tasks, waits for a try under way. Celery takes away the setting with gevent.
+# A worker that stops or reconnects waits for the current try. With gevent, Celery removes its setting for this timeout.
 CONNECT_SECONDS = 4
 
 logger = get_logger(__name__)
 
 
 class Pidbox(pidbox.gPidbox):
-    """Connects again, to the next broker URL, for as long as Celery has not stopped it."""
+    """Reconnects, to the next broker URL, until Celery stops it."""
 
     def start(self, c):
-        # Celery makes them in the loop, which then misses a stop that comes before it has begun.
+        # Celery creates these in the loop, so a stop that comes before the loop begins would be missed.
         self._node_shutdown, self._node_stopped = threading.Event(), threading.Event()
         c.pool.spawn_n(self.loop, c, self._node_shutdown, self._node_stopped)
 
@@ -39,12 +39,12 @@ class Pidbox(pidbox.gPidbox):
                     self._do_reset(c, connection)
                     wait = FIRST_WAIT_SECONDS
                     self._answer(c, connection, shutdown)
-                # Whatever it is: without this loop the worker is deaf.
+                # Any error: without this loop the worker cannot be reached.
                 except Exception as error:
                     logger.warning("pidbox: %r; connecting again in %s s.", error, wait)
                     connection.collect()
                     connection.maybe_switch_next()
-                    # Of the lost connection; Celery would close them through it.
+                    # These belong to the lost connection, through which Celery would close them.
                     self.consumer = self.node.channel = None
                     shutdown.wait(wait)
                     wait = min(2 * wait, LONGEST_WAIT_SECONDS)
@@ -63,7 +63,7 @@ class Pidbox(pidbox.gPidbox):
 
 
 class Control(control.Control):
-    """The step of the consumer that starts and stops the remote control."""
+    """The step of the consumer that starts and stops remote control."""
 
     def __init__(self, c, **kwargs):
         super().__init__(c, **kwargs)
@@ -73,7 +73,7 @@ class Control(control.Control):
 
 
 class Consumer(consumer.Consumer):
-    """What the setting `worker_consumer` names."""
+    """The class that the setting `worker_consumer` names."""
 
     class Blueprint(consumer.Consumer.Blueprint):
         default_steps = tuple(

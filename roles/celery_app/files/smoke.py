@@ -2,9 +2,9 @@
 
 Usage: smoke.py MODULE SECONDS QUEUE [QUEUE ...]
 
-The task is Celery's own `celery.accumulate`, which every application has and which only returns its arguments. No
-result backend is needed: the task carries a callback, which the worker publishes when the task has succeeded, to a
-queue of this script. So one answer proves the way through HAProxy, the broker and the worker, and back.
+The task is Celery's own `celery.accumulate`, which every application has and which only returns its arguments. It needs
+no result backend: the task has a callback, which the worker publishes to a queue of this script when the task has
+succeeded. So an answer proves that the path through HAProxy, the broker and the worker works in both directions.
 
 Exits with 0 when every queue has answered, with 1 and one sentence for each queue that has not within SECONDS.
 """
@@ -21,14 +21,14 @@ from kombu import Exchange, Queue
 def main() -> int:
     module, seconds, queues = sys.argv[1], float(sys.argv[2]), sys.argv[3:]
     app = find_app(module)
-    # As every program of the project does: a result backend may need what comes with them, such as Django's models.
+    # As every program of the project does: a result backend may need something from them, such as Django's models.
     app.loader.import_default_modules()
     accumulate = app.tasks["celery.accumulate"]
     waiting = set(queues)
-    # A connection for reading, as the one for writing may be of a client that cannot consume.
+    # A connection for reading: the client behind the one for writing may be unable to consume.
     with app.connection_for_read() as connection:
         name = f"warren-smoke.{uuid.uuid4()}"
-        # Both are deleted with this connection, or by the broker if they are never used.
+        # Both are deleted when this connection ends, or by the broker if they are never used.
         exchange = Exchange(name, "direct", durable=False, auto_delete=True)
         receipts = connection.SimpleQueue(
             Queue(name, exchange, routing_key=name, durable=False, auto_delete=True, expires=seconds + 60), no_ack=True
@@ -42,7 +42,7 @@ def main() -> int:
                 message = receipts.get(timeout=left)
             except Empty:
                 break
-            # The callback's arguments are what the task returned: the tuple of its own arguments.
+            # The callback gets what the task returned: the tuple of the task's own arguments.
             (queue,) = message.payload[0][0]
             waiting.discard(queue)
             print(f"{queue}: done after {time.monotonic() - sent_at:.2f} s")

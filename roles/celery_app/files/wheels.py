@@ -3,10 +3,10 @@
 Usage: python3 - pack FOLDER ARCHIVE
        python3 - unpack ARCHIVE FOLDER
 
-Root does both, and neither the folder that a build has left nor the archive that came over the network is trusted: a
-link, a device, a second name of a file, a path, or a name that is no wheel's ends it with 1 and a sentence. The
-archive's members, and the files that are unpacked, belong to root and have the mode 0644, whatever they had before.
-Neither ARCHIVE nor the folder that is unpacked to may exist.
+Root does both, and trusts neither the folder from a build nor the archive from the network: a link, a device, a second
+name of a file, a path, or a name that no wheel has ends this with exit code 1 and a sentence. The archive's members and
+the unpacked files belong to root and have mode 0644, whatever they had before. Neither ARCHIVE nor the folder to unpack
+into may exist beforehand.
 """
 
 import os
@@ -16,7 +16,7 @@ import sys
 import tarfile
 from pathlib import Path
 
-# PEP 427, and what its parts may hold; none begins with a dot or a dash.
+# As in PEP 427, with the characters that its parts may have; no name begins with a dot or a dash.
 WHEEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+!-]*\.whl")
 
 
@@ -32,7 +32,7 @@ def pack(folder, archive):
     inside = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     with archive.open("xb") as file, tarfile.open(fileobj=file, mode="w") as written:
         for name in sorted(entry.name for entry in os.scandir(inside)):
-            # A link is an error here, and a pipe does not hold us up.
+            # A link is an error here, and a pipe does not block.
             source = os.open(check_name(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=inside)
             with os.fdopen(source, "rb") as wheel:
                 found = os.fstat(source)

@@ -1,4 +1,4 @@
-"""RedBeat's scheduler, which makes sure of its lock before each task and not only once in a loop."""
+"""RedBeat's scheduler, which checks its lock before each task and not only once per loop."""
 
 from redbeat import RedBeatScheduler
 
@@ -6,9 +6,9 @@ from redbeat import RedBeatScheduler
 class Scheduler(RedBeatScheduler):
     """Sends nothing without the lock.
 
-    A publish may wait for a broker longer than the lock holds. The standby has gone on with the schedule then, and what
-    this scheduler has still to send of its loop would be sent twice. LockNotOwnedError ends it, and supervisord starts
-    it again as a standby.
+    A publish may wait for a broker until the lock has expired. By then the standby has taken over the schedule, and the
+    tasks that this scheduler still has to send in its loop would be sent twice. LockNotOwnedError ends this scheduler,
+    and supervisord starts it again as a standby.
     """
 
     def maybe_due(self, entry, **kwargs):

@@ -1,4 +1,4 @@
-"""Say whether some scheduler holds RedBeat's lock, and for how long; the exit code is 1 when none does.
+"""Print whether a scheduler holds RedBeat's lock, and for how long. The exit code is 1 if none does.
 
 Usage: check_lock.py MODULE      (with the scheduler's settings)
 """

@@ -1,6 +1,6 @@
-"""Say what is wrong with a schedule, in sentences, one a line; Celery itself parses it.
+"""Print what is wrong with a schedule, one sentence per line. Celery itself parses the schedule.
 
-Reads {"schedule": [entry, …], "timezone": name} from standard input. The exit code is 1 when something is wrong.
+Reads {"schedule": [entry, …], "timezone": name} from standard input. The exit code is 1 if something is wrong.
 """
 
 import json

@@ -2,7 +2,8 @@
 
 Usage: check_config.py < flowerconfig.py
 
-Exits with 0 when all is well, or with 1 and one sentence. The sentence never holds a value, which may be a password.
+Exits with 0 if all is well, otherwise with 1 and one sentence. The sentence never contains a value, which may be a
+password.
 """
 
 import sys
@@ -13,7 +14,7 @@ from tornado.options import Error
 
 
 def complaint(source: str) -> str:
-    """What is wrong with the options; "" is nothing."""
+    """Return what is wrong with the options, or ""."""
     given = {}
     exec(compile(source, "flowerconfig.py", "exec"), given)
     names = [name for name in given if not name.startswith("__")]

@@ -1,14 +1,15 @@
-"""Tell monitors which workers are alive, where workers send no heartbeats themselves. Works with any Celery project.
+"""Tell monitors which workers are alive when workers send no heartbeats themselves. Works with any Celery project.
 
 Usage: presence.py MODULE SECONDS TIMEOUT
 
-Every SECONDS all workers are asked once what they are doing. For each that answers, a `worker-heartbeat` event is
-published in its name, which is what Flower and other monitors take for alive. An event holds for twice SECONDS, so a
-worker that stops answering is shown offline within that time, and one lost answer is forgiven. Then a `worker-offline`
-event says so, for metrics that would not notice. A round ends when no answer has come for TIMEOUT seconds.
+Every SECONDS this asks all workers once what they are doing. For each worker that answers, it publishes a
+`worker-heartbeat` event in the worker's name, which shows Flower and other monitors that the worker is alive. An event
+is valid for twice SECONDS, so a worker that stops answering is shown offline within that time, and one lost answer does
+no harm. Then a `worker-offline` event follows, for metrics that would not notice. A round ends when no answer has come
+for TIMEOUT seconds.
 
-A monitor that connects makes all workers send one heartbeat, which holds for 10 s only; the next round then comes at
-once, or everybody would seem offline until it does. An outage of the broker is a line in the log, and another try.
+A monitor that connects makes all workers send one heartbeat, which is valid for only 10 s. The next round then starts
+immediately, or all workers would seem offline until it does. If the broker fails, this logs a line and tries again.
 """
 
 import contextlib
@@ -24,7 +25,7 @@ from kombu.exceptions import OperationalError
 def publish(app, worker, event, **fields):
     """Publish an event in the name of a worker."""
     with app.events.default_dispatcher(hostname=worker) as dispatcher:
-        # It would send this program's own. The worker's is in its `stats`, which would be most of the traffic.
+        # Otherwise it would send this program's id. The worker's is in its `stats`, which would be most of the traffic.
         dispatcher.pid = None
         dispatcher.send(event, **fields, **SOFTWARE_INFO)
 
@@ -32,11 +33,11 @@ def publish(app, worker, event, **fields):
 def announce(app, seconds, timeout, seen):
     """Ask all workers once, and publish who is alive.
 
-    :param seen: worker to the time of the last round that it answered. It is kept here, and forgets a worker that has
-        been silent for twice `seconds`.
+    :param seen: the time of the last round that each worker answered, by worker. This function updates it, and removes
+        a worker that has not answered for twice `seconds`.
     """
     now = time.monotonic()
-    # `safe` asks for the short text of each task's arguments, not for the arguments.
+    # `safe` requests the short text of each task's arguments, not the arguments themselves.
     active = app.control.inspect(timeout=timeout).active(safe=True) or {}
     for worker, tasks in active.items():
         publish(app, worker, "worker-heartbeat", freq=seconds, active=len(tasks))
@@ -54,12 +55,12 @@ def wait(app, seconds):
     asked_for = []
 
     def heard(event, _):
-        # A heartbeat that a worker sends of its own accord says how many tasks are active.
+        # A heartbeat that a worker sends unasked says how many tasks are active.
         if "active" not in event:
             asked_for.append(event)
 
     with app.pool.acquire(block=True) as connection:
-        # It lives only for this wait, so what this program publishes does not come back.
+        # The queue exists only during this wait, so this program's own events do not come back.
         queue = app.events.Receiver(connection, routing_key="worker.heartbeat").queue
         with connection.Consumer([queue], callbacks=[heard], no_ack=True), contextlib.suppress(socket.timeout):
             while not asked_for and (left := end - time.monotonic()) > 0:
@@ -67,10 +68,10 @@ def wait(app, seconds):
 
 
 def main():
-    """Announce for ever."""
+    """Announce forever."""
     module, seconds, timeout = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
     app = find_app(module)
-    # Nothing here is worth a confirm, for which these publishes would wait without a limit.
+    # These publishes need no confirm, and would wait for one without a limit.
     app.conf.broker_transport_options = {**app.conf.broker_transport_options, "confirm_publish": False}
     template = app.connection_for_write()
     errors = (*template.connection_errors, *template.channel_errors, OperationalError)
