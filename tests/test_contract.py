@@ -407,13 +407,22 @@ def test_the_tables_of_inputs_in_the_readmes_are_fresh():
     assert check.returncode == 0, f"type `python tests/role_readme.py`; stale: {check.stdout}{check.stderr}"
 
 
+def written(task: dict) -> Iterator[dict]:
+    """What a task writes into files: for each its `content`, or the name of its template as `src`."""
+    for key, arguments in task.items():
+        if module(key) in ("template", "copy") and isinstance(arguments, dict):
+            yield arguments
+        elif key == "config_files":
+            files = arguments["files"]
+            for file in files if isinstance(files, list) else [{"content": files}]:
+                yield {"src": file["template"]} if "template" in file else file
+
+
 def test_no_diff_shows_a_secret(role):
     """A file that is rendered from an input which is marked as secret is written without a diff."""
     secret = {name for name, option in role.options.items() if option.get("no_log")}
     for file, task in role.tasks:
-        for key, arguments in task.items():
-            if module(key) not in ("template", "copy") or not isinstance(arguments, dict):
-                continue
+        for arguments in written(task):
             source = role.path / "templates" / str(arguments.get("src", ""))
             text = source.read_text() if source.is_file() else str(arguments.get("content", ""))
             shown = {name for expression in [text] for name in names_in(expression)} & secret
