@@ -131,8 +131,8 @@ def broken(playbook, inventory, brokers, workers, balancers, publishers, stores,
     brokers[0].run(
         f"{control} set_policy -p {vhost} --priority 20 --apply-to queues ha-solo ^solo$ {shlex.quote(manual)}"
     )
-    # A broker that is stopped while its queues take a new policy has waited for ten minutes, and nothing shows when they
-    # have taken it.
+    # A broker that is stopped while its queues take a new policy has waited for ten minutes, and nothing shows when
+    # they have taken it.
     time.sleep(5)
     leader = brokers[0].run(f"{control} --no-table-headers list_queues -p {vhost} name pid | grep ^solo")
     mirror = next(broker for broker in brokers if f"@{broker.name}." not in leader)

@@ -124,9 +124,8 @@ def test_what_an_earlier_version_left_open_is_put_right_or_refused(monitors, wor
     finally:
         worker.run("sh -c 'rm /var/lib/celery/beat && mv /var/lib/celery/beat.kept /var/lib/celery/beat'")
         # Flower forgets workers that it has not heard of for a while.
-        monitor.host.run("supervisorctl start flower-presence")
-        playbook("playbooks/site.yml", "--tags", "flower,celery_beat")
         monitor.run("supervisorctl start flower-presence")
+        playbook("playbooks/site.yml", "--tags", "flower,celery_beat")
         worker.run("supervisorctl start beat")
     assert monitor.run("cat /root/victim/file") == "mine"
     for host in (monitor, worker):
