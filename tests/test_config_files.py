@@ -74,6 +74,23 @@ def test_a_file_that_its_validator_refuses_does_not_land(tmp_path):
     assert file["path"].read_text() == "true\n"
 
 
+def test_a_refused_file_keeps_all_others_from_being_written(tmp_path):
+    """A task that fails notifies no handler, so it may have changed nothing."""
+    good = {"path": tmp_path / "folder/good", "content": "new\n"}
+    bad = {"path": tmp_path / "bad", "content": "if\n", "validate": "sh -n %s"}
+    said = config_files(good, bad, folders=[tmp_path / "folder"])
+    assert said["failed"]
+    assert said["refused"] == str(bad["path"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_the_place_of_a_file_to_remove_is_refused(tmp_path):
+    (tmp_path / "a").mkdir()
+    said = config_files(absent=[tmp_path / "a"])
+    assert said["failed"]
+    assert said["msg"].startswith(f"{tmp_path}/a is a folder. Type `mv ")
+
+
 def test_a_run_in_check_mode_says_what_it_would_do_and_does_nothing(tmp_path):
     there = tmp_path / "there"
     there.write_text("old\n")

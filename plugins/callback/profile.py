@@ -72,7 +72,9 @@ class CallbackModule(CallbackBase):
         found = {"play": self.play, "role": role, "task": task.get_name().rpartition(" : ")[2], "uuid": task._uuid}
         self.tasks.append(found | {"wall_seconds": time.monotonic(), "control_cpu_seconds": cpu_seconds()})
 
-    v2_playbook_on_handler_task_start = lambda self, task: self.v2_playbook_on_task_start(task, False)  # noqa: E731
+    def v2_playbook_on_handler_task_start(self, task):
+        """As for any other task."""
+        self.v2_playbook_on_task_start(task, False)
 
     def v2_playbook_on_stats(self, stats):
         """Write the file."""

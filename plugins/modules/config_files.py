@@ -13,7 +13,8 @@ short_description: Write all files of a part in one execution
 description:
   - Writes files and makes the folders around them, in the order in which they are given. Ansible's own modules need two
     executions for each file, and an execution costs more than all that it does.
-  - Each file is checked before it lands, and replaced as a whole. A run that is killed leaves each one old or new.
+  - All files are checked before any of them is written, so a validator cannot be one of them. Each is replaced as a
+    whole. A run that is killed leaves each one old or new.
   - Only for folders that only root may write.
   - What is in the files appears in no log and in no output, except as a difference. A task whose files hold secrets
     needs C(diff=false).
@@ -87,22 +88,45 @@ refused:
 """
 
 
-def write(module, file):
-    """Write one file.
+def fail_for_folder(module, path):
+    """Fail with what to type where a folder is in the place of a file."""
+    if path.is_dir() and not path.is_symlink():
+        module.fail_json(msg=f"{path} is a folder. Type `mv {path} {path}.old` on this host, and run this again.")
+
+
+def checked(module, file):
+    """Return what is in a file, and the path of a checked new one; None for what is not there or need not be.
 
     :param file: as the option says.
-    :return: what differed, before and after, as texts; None where it was as wanted.
     """
     path, wanted = Path(file["path"]), base64.b64decode(file["content"])
+    fail_for_folder(module, path)
     # A link is replaced, and not followed.
-    here = path.is_file() and not path.is_symlink()
-    before = path.read_bytes() if here else b""
-    differs = not here or before != wanted
-    if differs and not module.check_mode:
-        replace(module, file, wanted)
-    if here or not module.check_mode:
-        differs = set_owner_and_mode(module, file, differs)
-    return (before.decode(errors="replace"), wanted.decode()) if differs else None
+    before = path.read_bytes() if path.is_file() and not path.is_symlink() else None
+    if before == wanted:
+        return before, None
+    handle, new = tempfile.mkstemp(dir=module.tmpdir)
+    with os.fdopen(handle, "wb") as opened:
+        opened.write(wanted)
+    if file["validate"] and not module.check_mode:
+        code, out, err = module.run_command(file["validate"].replace("%s", new))
+        if code:
+            said = f"{err}{out}".strip()
+            sentence = f"{path} stays as it was: `{file['validate']}` fails for the new one. {said}"
+            module.fail_json(msg=sentence, refused=str(path), said=said)
+    return before, new
+
+
+def write(module, file, before, new):
+    """Write one file.
+
+    :param before: as checked() returns it, and `new`.
+    :return: True where something changed.
+    """
+    if new and not module.check_mode:
+        replace(module, file, new)
+    there = before is not None or not module.check_mode
+    return set_owner_and_mode(module, file, bool(new)) if there else True
 
 
 def set_owner_and_mode(module, wanted, changed):
@@ -110,25 +134,16 @@ def set_owner_and_mode(module, wanted, changed):
     return module.set_fs_attributes_if_different(module.load_file_common_arguments(module.params | wanted), changed)
 
 
-def replace(module, file, wanted):
-    """Check the new content, and put it in the place of the old one."""
+def replace(module, file, new):
+    """Put a new file in the place of the old one; a file that was not there is root's alone until it has its mode."""
     path = Path(file["path"])
-    if path.is_dir() and not path.is_symlink():
-        module.fail_json(msg=f"{path} is a folder. Type `mv {path} {path}.old` on this host, and run this again.")
-    handle, new = tempfile.mkstemp(dir=module.tmpdir)
-    with os.fdopen(handle, "wb") as opened:
-        opened.write(wanted)
-    if file["validate"]:
-        code, out, err = module.run_command(file["validate"].replace("%s", new))
-        if code:
-            said = f"{err}{out}".strip()
-            sentence = f"{path} stays as it was: `{file['validate']}` fails for the new one. {said}"
-            module.fail_json(msg=sentence, refused=str(path), said=said)
     if path.is_symlink():
         path.unlink()
     elif file["backup"] and path.exists():
         module.backup_local(str(path))
+    mask = os.umask(0o077)
     module.atomic_move(new, str(path))
+    os.umask(mask)
 
 
 def make_folder(module, path):
@@ -150,7 +165,7 @@ def remove(module, path):
 
 def main():
     """Write the files."""
-    file = {
+    options = {
         "path": {"type": "path", "required": True},
         "content": {"type": "str", "required": True, "no_log": True},
         "owner": {"type": "str", "default": "root"},
@@ -163,20 +178,24 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "folders": paths,
-            "files": {"type": "list", "elements": "dict", "required": True, "options": file},
+            "files": {"type": "list", "elements": "dict", "required": True, "options": options},
             "absent": paths,
         },
         supports_check_mode=True,
     )
     changed, diffs = [], []
+    # All first: a task that fails after it has changed something would notify no handler.
+    found = [(file, *checked(module, file)) for file in module.params["files"]]
+    for path in module.params["absent"]:
+        fail_for_folder(module, Path(path))
     for path in module.params["folders"]:
         if make_folder(module, path):
             changed.append(path)
-    for wanted in module.params["files"]:
-        path = wanted["path"]
-        texts = write(module, wanted)
-        if texts:
+    for file, before, new in found:
+        if write(module, file, before, new):
+            path = file["path"]
             changed.append(path)
+            texts = ((before or b"").decode(errors="replace"), base64.b64decode(file["content"]).decode())
             diffs.append({"before_header": path, "after_header": path, "before": texts[0], "after": texts[1]})
     changed += [path for path in module.params["absent"] if remove(module, path)]
     shown = {"diff": diffs} if module._diff else {}
