@@ -65,8 +65,8 @@ FAULTS = {
     "no worker is a zombie": "slow@w2 runs and gives no answer",
     "all hosts have the same release": "has copy",
     "programs run with their settings": "default on w1 was started with other settings than its entry names",
-    # One that gets no task meanwhile, whose events would make it known.
-    "Flower sees the workers": "does not know threads@w2",
+    # Unknown to Flower where it has heard nothing of it since its start, and offline otherwise.
+    "Flower sees the workers": "threads@w2",
     "locks end": "1 locks on",
     "room for tracked connections": " uses ",
     "room for files": ":/tmp uses",
