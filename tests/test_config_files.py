@@ -14,11 +14,14 @@ MODULE = Path(__file__).resolve().parents[1] / "plugins/modules/config_files.py"
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root writes files for others")
 
 
-def config_files(*files, check_mode=False, **more):
+def config_files(*files, folders=(), links=(), absent=(), check_mode=False):
     """Run the module as Ansible does; returns what it says."""
     encoded = [file | {"content": base64.b64encode(file["content"].encode()).decode()} for file in files]
-    arguments = {"files": [{key: str(value) for key, value in file.items()} for file in encoded]}
-    arguments |= {key: [str(path) for path in paths] for key, paths in more.items()}
+    lists = {"files": encoded, "folders": folders, "links": links}
+    arguments = {
+        name: [{key: str(value) for key, value in item.items()} for item in those] for name, those in lists.items()
+    }
+    arguments["absent"] = [str(path) for path in absent]
     given = {"ANSIBLE_MODULE_ARGS": arguments | {"_ansible_check_mode": check_mode, "_ansible_diff": True}}
     done = subprocess.run(
         [sys.executable, MODULE], input=json.dumps(given), capture_output=True, text=True, check=False
@@ -26,26 +29,26 @@ def config_files(*files, check_mode=False, **more):
     return json.loads(done.stdout)
 
 
-def test_all_files_are_written_and_a_second_run_changes_nothing(tmp_path):
-    folder, old = tmp_path / "conf.d", tmp_path / "old"
+def test_all_files_are_written_and_a_second_run_changes_nothing(place):
+    folder, old = place / "conf.d", place / "old"
     old.write_text("")
     files = [
         {"path": folder / "a", "content": "ä\n", "mode": "0755"},
-        {"path": tmp_path / "b", "content": "", "owner": "nobody", "group": "nogroup", "mode": "0600"},
+        {"path": place / "b", "content": "", "owner": "nobody", "group": "nogroup", "mode": "0600"},
     ]
-    said = config_files(*files, folders=[folder], absent=[old])
-    assert said["changed_files"] == [str(path) for path in (folder, folder / "a", tmp_path / "b", old)]
+    said = config_files(*files, folders=[{"path": folder}], absent=[old])
+    assert said["changed_files"] == [str(path) for path in (folder, folder / "a", place / "b", old)]
     assert ((folder / "a").read_text(), (folder / "a").stat().st_mode & 0o7777) == ("ä\n", 0o755)
-    assert ((tmp_path / "b").stat().st_uid, (tmp_path / "b").stat().st_mode & 0o7777) == (65534, 0o600)
+    assert ((place / "b").stat().st_uid, (place / "b").stat().st_mode & 0o7777) == (65534, 0o600)
     assert (folder.stat().st_mode & 0o7777, old.exists()) == (0o755, False)
-    assert config_files(*files, folders=[folder], absent=[old])["changed"] is False
+    assert config_files(*files, folders=[{"path": folder}], absent=[old])["changed"] is False
 
 
 @pytest.mark.parametrize("drift", ["content", "mode", "owner", "folder", "missing", "link"])
-def test_what_differs_is_put_right_and_only_that_is_named(tmp_path, drift):
-    folder, other = tmp_path / "conf.d", tmp_path / "other"
+def test_what_differs_is_put_right_and_only_that_is_named(place, drift):
+    folder, other = place / "conf.d", place / "other"
     file = {"path": folder / "a", "content": "new\n"}
-    assert config_files(file, {"path": other, "content": "other\n"}, folders=[folder])["changed"]
+    assert config_files(file, {"path": other, "content": "other\n"}, folders=[{"path": folder}])["changed"]
     if drift == "content":
         file["path"].write_text("old\n")
     elif drift == "mode":
@@ -58,11 +61,11 @@ def test_what_differs_is_put_right_and_only_that_is_named(tmp_path, drift):
         file["path"].unlink()
     if drift == "link":
         file["path"].symlink_to(other)
-    said = config_files(file, {"path": other, "content": "other\n"}, folders=[folder])
+    said = config_files(file, {"path": other, "content": "other\n"}, folders=[{"path": folder}])
     assert said["changed_files"] == [str(folder if drift == "folder" else file["path"])]
     assert (file["path"].read_text(), other.read_text()) == ("new\n", "other\n")
     assert not file["path"].is_symlink()
-    assert config_files(file, folders=[folder])["changed"] is False
+    assert config_files(file, folders=[{"path": folder}])["changed"] is False
 
 
 def test_a_file_that_its_validator_refuses_does_not_land(tmp_path):
@@ -74,14 +77,14 @@ def test_a_file_that_its_validator_refuses_does_not_land(tmp_path):
     assert file["path"].read_text() == "true\n"
 
 
-def test_a_refused_file_keeps_all_others_from_being_written(tmp_path):
+def test_a_refused_file_keeps_all_others_from_being_written(place):
     """A task that fails notifies no handler, so it may have changed nothing."""
-    good = {"path": tmp_path / "folder/good", "content": "new\n"}
-    bad = {"path": tmp_path / "bad", "content": "if\n", "validate": "sh -n %s"}
-    said = config_files(good, bad, folders=[tmp_path / "folder"])
+    good = {"path": place / "folder/good", "content": "new\n"}
+    bad = {"path": place / "bad", "content": "if\n", "validate": "sh -n %s"}
+    said = config_files(good, bad, folders=[{"path": place / "folder"}])
     assert said["failed"]
     assert said["refused"] == str(bad["path"])
-    assert list(tmp_path.iterdir()) == []
+    assert list(place.iterdir()) == []
 
 
 def test_a_folder_in_the_place_of_a_file_to_remove_is_refused(tmp_path):
@@ -91,14 +94,14 @@ def test_a_folder_in_the_place_of_a_file_to_remove_is_refused(tmp_path):
     assert said["msg"].startswith(f"{tmp_path}/a is a folder. Type `mv ")
 
 
-def test_a_run_in_check_mode_says_what_it_would_do_and_does_nothing(tmp_path):
-    there = tmp_path / "there"
+def test_a_run_in_check_mode_says_what_it_would_do_and_does_nothing(place):
+    there = place / "there"
     there.write_text("old\n")
-    files = [{"path": there, "content": "new\n"}, {"path": tmp_path / "folder/new", "content": "x\n"}]
-    said = config_files(*files, folders=[tmp_path / "folder"], absent=[there], check_mode=True)
-    assert said["changed_files"] == [str(path) for path in (tmp_path / "folder", there, tmp_path / "folder/new", there)]
+    files = [{"path": there, "content": "new\n"}, {"path": place / "folder/new", "content": "x\n"}]
+    said = config_files(*files, folders=[{"path": place / "folder"}], absent=[there], check_mode=True)
+    assert said["changed_files"] == [str(path) for path in (place / "folder", there, place / "folder/new", there)]
     assert [(diff["before"], diff["after"]) for diff in said["diff"]] == [("old\n", "new\n"), ("", "x\n")]
-    assert list(tmp_path.iterdir()) == [there]
+    assert list(place.iterdir()) == [there]
     assert there.read_text() == "old\n"
 
 
@@ -117,6 +120,48 @@ def test_the_old_file_is_kept_where_that_is_asked_for(tmp_path):
     file["path"].write_text("old\n")
     assert config_files(file)["changed"]
     assert sorted(path.read_text() for path in tmp_path.iterdir()) == ["new\n", "old\n"]
+
+
+def test_a_link_is_made_once_and_replaced_as_a_whole(tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "new").mkdir()
+    link = {"path": tmp_path / "current", "target": "new"}
+    assert config_files(links=[link], check_mode=True)["changed_files"] == [str(link["path"])]
+    assert not link["path"].is_symlink()
+    assert config_files(links=[link | {"target": "old"}])["changed"] is True
+    assert config_files(links=[link])["changed_files"] == [str(link["path"])]
+    assert str(link["path"].readlink()) == "new"
+    assert config_files(links=[link])["changed"] is False
+    assert {path.name for path in tmp_path.iterdir()} == {"old", "new", "current"}
+
+
+def test_a_link_takes_the_place_of_a_file_but_not_of_a_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    assert config_files(links=[{"path": tmp_path / "file", "target": "folder"}])["changed"] is True
+    said = config_files(links=[{"path": tmp_path / "folder", "target": "file"}])
+    assert said["msg"].startswith(f"{tmp_path}/folder is a folder. Type `mv ")
+
+
+def test_a_link_to_nowhere_is_refused(tmp_path):
+    (tmp_path / "a").write_text("")
+    said = config_files(links=[{"path": tmp_path / "a", "target": "Moon/Crater"}])
+    assert said["msg"] == f"{tmp_path}/a cannot lead to Moon/Crater, because that does not exist."
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_folder_that_is_refused_keeps_files_from_being_written(place):
+    (place / "trap").symlink_to("/root")
+    said = config_files({"path": place / "a", "content": ""}, folders=[{"path": place / "trap"}])
+    assert "is a link to /root" in said["msg"]
+    assert [path.name for path in place.iterdir()] == ["trap"]
+
+
+def test_a_secret_file_is_left_out_of_the_differences(tmp_path):
+    secret, other = ({"path": tmp_path / name, "content": name} for name in ("secret", "other"))
+    said = config_files(secret | {"diff": False}, other)
+    assert said["changed_files"] == [str(secret["path"]), str(other["path"])]
+    assert [difference["after"] for difference in said["diff"]] == ["other"]
 
 
 def test_what_is_in_a_file_is_not_in_what_ansible_shows(tmp_path):

@@ -15,3 +15,10 @@ def test_only_an_exporter_that_shares_a_package_has_a_service_of_its_own():
 def test_each_file_is_made_of_its_own_exporter():
     exporters = [{"name": "node", "address": "a:1"}, {"name": "process", "address": "a:2"}]
     assert [file["vars"]["instance"] for file in exporter_files(exporters)] == exporters
+
+
+def test_passwords_are_a_file_that_no_diff_shows():
+    exporter = {"name": "redis-a", "address": "a:1", "package": "redis", "passwords": {"redis://a:6379": "s3cret"}}
+    (secret,) = [file for file in exporter_files([exporter]) if file["path"].endswith(".json")]
+    assert (secret["content"], secret["diff"]) == ('{"redis://a:6379": "s3cret"}\n', False)
+    assert (secret["group"], secret["mode"]) == ("prometheus", "0640")

@@ -23,7 +23,7 @@ class ActionModule(ActionBase):
         """
         result = super().run(tmp, task_vars)
         arguments = self._task.args | {
-            "files": [self._read(dict(file), task_vars) for file in self._task.args["files"]]
+            "files": [self._read(dict(file), task_vars) for file in self._task.args.get("files", [])]
         }
         return result | self._execute_module(module_args=arguments, task_vars=task_vars)
 

@@ -1,5 +1,6 @@
 """Ansible's filter exporter_files."""
 
+import json
 from typing import Any
 
 
@@ -11,6 +12,10 @@ def exporter_files(instances: list[dict[str, Any]]) -> list[dict[str, Any]]:
     files = []
     for instance in instances:
         name, variables = f"prometheus-{instance['name']}-exporter", {"instance": instance}
+        if "passwords" in instance:
+            text = json.dumps(instance["passwords"]) + "\n"
+            secret = {"path": f"/etc/default/{name}.json", "content": text, "diff": False}
+            files.append(secret | {"group": "prometheus", "mode": "0640"})
         if "package" in instance:
             unit = {"path": f"/etc/systemd/system/{name}.service", "template": "exporter.service.j2", "vars": variables}
             files.append(unit)

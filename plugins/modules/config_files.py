@@ -1,34 +1,66 @@
 """Ansible's module config_files."""
 
 import base64
+import grp
 import os
+import pwd
+import shutil
+import stat
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = """
 module: config_files
-short_description: Write all files of a part in one execution
+short_description: Write all folders, files and links of a part in one execution
 description:
-  - Writes files and makes the folders around them, in the order in which they are given. Ansible's own modules need two
-    executions for each file, and an execution costs more than all that it does.
-  - All files are checked before any of them is written, so a validator cannot be one of them. Each is replaced as a
+  - Makes folders, writes files, makes links, and removes files, in this order. Ansible's own modules need one or two
+    executions for each, and an execution costs more than all that it does.
+  - All files are checked before anything is changed, so a validator cannot be one of them. Each is replaced as a
     whole. A run that is killed leaves each one old or new.
-  - Only for folders that only root may write.
-  - What is in the files appears in no log and in no output, except as a difference. A task whose files hold secrets
-    needs C(diff=false).
+  - Folders are made such that no user can lay a trap for root. M(ansible.builtin.file) looks at a path and then acts
+    on it. Whoever may write the folder around it puts a link there in between, and root gives the link's target away.
+    This module goes down the path folder by folder, follows no link that somebody else than root can have made, and
+    acts on the folder that it has opened. A path that is a link, or that lies in a folder which somebody else than
+    root may write, is refused. A folder that belongs to somebody else is put right; what is in it is left alone.
+  - Files and links are only for folders that only root may write.
+  - What is in the files appears in no log and in no output, except as a difference.
 options:
   folders:
-    description: Absolute paths of folders, which are made root's, with mode 0755.
+    description: Folders, a parent before what is in it.
     type: list
-    elements: path
+    elements: dict
     default: []
+    suboptions:
+      path:
+        description: Absolute path.
+        type: path
+        required: true
+      owner:
+        description: Name of the user who owns it.
+        type: str
+        default: root
+      group:
+        description: Name of the group that owns it.
+        type: str
+        default: root
+      mode:
+        description: Mode as an octal text, such as C("0755").
+        type: str
+        default: "0755"
+      only_files:
+        description:
+          - Remove what is no regular file, or has a second name elsewhere. For a folder in which root opens files and
+            that somebody else could write until now.
+        type: bool
+        default: false
   files:
     description: The files.
     type: list
     elements: dict
-    required: true
+    default: []
     suboptions:
       path:
         description: Absolute path.
@@ -60,6 +92,24 @@ options:
         description: Whether the old file is kept beside the new one.
         type: bool
         default: false
+      diff:
+        description: Whether C(--diff) may show what is in it; C(false) for a file with a secret.
+        type: bool
+        default: true
+  links:
+    description: Symbolic links, each replaced as a whole.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Absolute path.
+        type: path
+        required: true
+      target:
+        description: Where it leads to, from the folder that it is in. It must be there.
+        type: str
+        required: true
   absent:
     description: Absolute paths of files that are removed.
     type: list
@@ -70,15 +120,18 @@ author: [Warren]
 
 EXAMPLES = """
 - config_files:
-    folders: [/etc/shop]
+    folders:
+      - {path: /etc/shop, group: shop, mode: "0750"}
     files:
       - {path: /etc/shop/shop.conf, template: shop.conf.j2, validate: shop check %s}
       - {path: /usr/local/sbin/shop-clean, src: shop-clean, mode: "0755"}
+    links:
+      - {path: /etc/shop/current, target: shop.conf}
 """
 
 RETURN = """
 changed_files:
-  description: The paths that were made, changed or removed; folders, too.
+  description: The paths that were made, changed or removed; folders and links, too.
   type: list
   returned: success
 refused:
@@ -86,6 +139,155 @@ refused:
   type: str
   returned: when one is refused
 """
+
+READ_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class RefusedError(Exception):
+    """A folder that cannot be made safely; the text says why and what to type."""
+
+
+def check_trusted(found, path, promised):
+    """Raise RefusedError where a user other than root may write a folder.
+
+    :param found: what os.fstat says of it.
+    :param path: its path.
+    :param promised: paths that this run puts right before, which a run in check mode finds as they are.
+    """
+    others = found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and found.st_gid != 0)
+    if path in promised or (found.st_uid == 0 and not others):
+        return
+    raise RefusedError(
+        f"{path} can be written by others than root, who could lead root elsewhere with a link in it. "
+        f"Type `chown root: {path} && chmod go-w {path}` on this host, and run this again."
+    )
+
+
+@contextmanager
+def opened(path, promised):
+    """Open a folder of which only root can have made the way; yields its descriptor.
+
+    :raises RefusedError: where somebody else could have.
+    :raises FileNotFoundError: where it is not there.
+    """
+    # The path as it is written, where a link may be root's; then where it leads to.
+    for outer in [*reversed(path.parents), path]:
+        check_trusted(outer.stat(), outer, promised)
+    folder, walked = os.open("/", READ_FOLDER), Path("/")
+    try:
+        for name in path.resolve().parts[1:]:
+            check_trusted(os.fstat(folder), walked, promised)
+            # A link that has come since resolve() is refused here.
+            inner = os.open(name, READ_FOLDER, dir_fd=folder)
+            os.close(folder)
+            folder, walked = inner, walked / name
+        check_trusted(os.fstat(folder), walked, promised)
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def open_or_make(parent, path, check_mode):
+    """Return the descriptor of a folder, and whether it was there; None where it is missing in check mode.
+
+    :param parent: descriptor of the folder around it.
+    :raises RefusedError: where there is something else than a folder.
+    """
+    name = path.name
+    try:
+        found = os.lstat(name, dir_fd=parent)
+    except FileNotFoundError:
+        if check_mode:
+            return None, False
+        os.mkdir(name, 0o700, dir_fd=parent)
+        return os.open(name, READ_FOLDER, dir_fd=parent), False
+    if stat.S_ISLNK(found.st_mode):
+        target = os.readlink(name, dir_fd=parent)
+        raise RefusedError(
+            f"{path} is a link to {target}, where root would go on working. If it is yours, mount that folder at "
+            f"{path} in its place; type `rm {path}` on this host, and run this again."
+        )
+    if not stat.S_ISDIR(found.st_mode):
+        raise RefusedError(f"{path} is no folder. Type `mv {path} {path}.old` on this host, and run this again.")
+    return os.open(name, READ_FOLDER, dir_fd=parent), True
+
+
+def ensure(path, owner, group, mode, check_mode=False, promised=()):
+    """Make one folder, and set its owner, group and mode.
+
+    :param owner: the user's number; `group` likewise; `mode` is a number, too.
+    :return: True where something was changed, or would be in check mode.
+    :raises RefusedError: where that cannot be done safely; nothing is changed then.
+    """
+    try:
+        with opened(path.parent, promised) as parent:
+            folder, existed = open_or_make(parent, path, check_mode)
+    except FileNotFoundError:
+        # In check mode the parent is not made.
+        if check_mode:
+            return True
+        raise
+    if folder is None:
+        return True
+    try:
+        found = os.fstat(folder)
+        as_wanted = (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (owner, group, mode)
+        if not as_wanted and not check_mode:
+            os.fchown(folder, owner, group)
+            os.fchmod(folder, mode)
+        return not existed or not as_wanted
+    finally:
+        os.close(folder)
+
+
+def clean(path, check_mode=False):
+    """Remove what is no regular file from a folder that ensure() has made root's; True where there was something."""
+    if not path.is_dir():
+        return False
+    foreign = [entry for entry in path.iterdir() if not _plain(entry.lstat())]
+    for entry in [] if check_mode else foreign:
+        if stat.S_ISDIR(entry.lstat().st_mode):
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    return bool(foreign)
+
+
+def _plain(found):
+    return stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+
+
+def number(name, database, check_mode):
+    """Return the number of a user or group; -1 for one that a run in check mode has not made.
+
+    :param database: function that looks a name up, such as pwd.getpwnam.
+    :raises RefusedError: where there is none.
+    """
+    try:
+        return database(name)[2]
+    except KeyError:
+        if check_mode:
+            return -1
+        raise RefusedError(f"There is no user or group {name} on this host.") from None
+
+
+def make_folders(module):
+    """Make the folders; returns the paths of those that changed. Ends the module for one that is refused."""
+    changed, promised = [], set()
+    try:
+        for folder in module.params["folders"]:
+            path = Path(folder["path"])
+            owner = number(folder["owner"], pwd.getpwnam, module.check_mode)
+            group = number(folder["group"], grp.getgrnam, module.check_mode)
+            made = ensure(path, owner, group, int(folder["mode"], 8), module.check_mode, promised)
+            cleaned = folder["only_files"] and clean(path, module.check_mode)
+            if made or cleaned:
+                changed.append(str(path))
+            if module.check_mode and owner == 0:
+                promised.add(path)
+    except RefusedError as error:
+        module.fail_json(msg=str(error), changed_files=changed)
+    return changed
 
 
 def fail_for_folder(module, path):
@@ -146,13 +348,20 @@ def replace(module, file, new):
     os.umask(mask)
 
 
-def make_folder(module, path):
-    """Make a folder root's, and let others read it; return whether something changed."""
-    missing = not Path(path).is_dir()
-    if missing and module.check_mode:
-        return True
-    Path(path).mkdir(parents=True, exist_ok=True)
-    return set_owner_and_mode(module, {"path": path, "owner": "root", "group": "root", "mode": "0755"}, missing)
+def link(module, wanted):
+    """Make a symbolic link, or have it lead elsewhere; return whether something changed."""
+    path, target = Path(wanted["path"]), wanted["target"]
+    if path.is_symlink() and str(path.readlink()) == target:
+        return False
+    if not module.check_mode:
+        if not (path.parent / target).exists():
+            module.fail_json(msg=f"{path} cannot lead to {target}, because that does not exist.")
+        # Beside it, and with a name that nobody else has.
+        new = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent)) / path.name
+        new.symlink_to(target)
+        new.replace(path)
+        new.parent.rmdir()
+    return True
 
 
 def remove(module, path):
@@ -163,40 +372,61 @@ def remove(module, path):
     return there
 
 
+def difference(file, before):
+    """Return how a changed file differs, as Ansible shows it; nothing for one that is not shown.
+
+    :param before: what was in it, None for nothing.
+    """
+    if not file["diff"]:
+        return []
+    texts = {"before": (before or b"").decode(errors="replace"), "after": base64.b64decode(file["content"]).decode()}
+    return [{"before_header": file["path"], "after_header": file["path"]} | texts]
+
+
 def main():
-    """Write the files."""
-    options = {
-        "path": {"type": "path", "required": True},
-        "content": {"type": "str", "required": True, "no_log": True},
-        "owner": {"type": "str", "default": "root"},
-        "group": {"type": "str", "default": "root"},
-        "mode": {"type": "str", "default": "0644"},
-        "validate": {"type": "str"},
-        "backup": {"type": "bool", "default": False},
-    }
-    paths = {"type": "list", "elements": "path", "default": []}
+    """Write the folders, files and links."""
+    owned = {"owner": {"type": "str", "default": "root"}, "group": {"type": "str", "default": "root"}}
+    path = {"path": {"type": "path", "required": True}}
+    folder = (
+        path
+        | owned
+        | {
+            "mode": {"type": "str", "default": "0755"},
+            "only_files": {"type": "bool", "default": False},
+        }
+    )
+    file = (
+        path
+        | owned
+        | {
+            "content": {"type": "str", "required": True, "no_log": True},
+            "mode": {"type": "str", "default": "0644"},
+            "validate": {"type": "str"},
+            "backup": {"type": "bool", "default": False},
+            "diff": {"type": "bool", "default": True},
+        }
+    )
+    some = {"type": "list", "elements": "dict", "default": []}
     module = AnsibleModule(
         argument_spec={
-            "folders": paths,
-            "files": {"type": "list", "elements": "dict", "required": True, "options": options},
-            "absent": paths,
+            "folders": some | {"options": folder},
+            "files": some | {"options": file},
+            "links": some | {"options": path | {"target": {"type": "str", "required": True}}},
+            "absent": {"type": "list", "elements": "path", "default": []},
         },
         supports_check_mode=True,
     )
-    changed, diffs = [], []
+    diffs = []
     # All first: a task that fails after it has changed something would notify no handler.
     found = [(file, *checked(module, file)) for file in module.params["files"]]
-    for path in module.params["absent"]:
+    for path in [wanted["path"] for wanted in module.params["links"]] + module.params["absent"]:
         fail_for_folder(module, Path(path))
-    for path in module.params["folders"]:
-        if make_folder(module, path):
-            changed.append(path)
+    changed = make_folders(module)
     for file, before, new in found:
         if write(module, file, before, new):
-            path = file["path"]
-            changed.append(path)
-            texts = ((before or b"").decode(errors="replace"), base64.b64decode(file["content"]).decode())
-            diffs.append({"before_header": path, "after_header": path, "before": texts[0], "after": texts[1]})
+            changed.append(file["path"])
+            diffs += difference(file, before)
+    changed += [wanted["path"] for wanted in module.params["links"] if link(module, wanted)]
     changed += [path for path in module.params["absent"] if remove(module, path)]
     shown = {"diff": diffs} if module._diff else {}
     module.exit_json(changed=bool(changed), changed_files=changed, **shown)
