@@ -1,5 +1,5 @@
 # Each target is one or two commands that also work when typed by hand.
-.PHONY: site lab lab-down test lint unit molecule drills benchmarks profile
+.PHONY: site lab lab-down test test-part test-quick lint unit unit-quick lab-checks molecule drills benchmarks profile
 
 # Make a folder of your own for a cluster, with an inventory to fill in: `make site DIR=../shop`.
 site: bootstrap
@@ -13,8 +13,23 @@ lab: bootstrap
 lab-down: bootstrap
 	.venv/bin/ansible-playbook lab/destroy.yml -e lab_remove_image=true
 
-# Everything: lint, the tests that need no hosts, and the Molecule scenarios.
-test: lint unit molecule
+# Everything: lint, the tests that need no hosts, and the Molecule scenarios. `make test T=haproxy` is for one role, on the running lab.
+test: $(if $(T),test-part,lint unit molecule)
+
+# One role: lint, its tests that need no hosts, its deployment on the running lab, and its checks there.
+test-part: lint
+	. .venv/bin/activate && pytest -k $(T) && ansible-playbook playbooks/site.yml --tags $(T) && \
+	    pytest molecule/tests -k $(T) -m "not lengthy and not django"
+
+# The daily loop, side by side: lint, the quick tests that need no hosts, and the running lab's checks that change nothing.
+test-quick: bootstrap
+	$(MAKE) --no-print-directory --jobs --output-sync=target lint unit-quick lab-checks
+
+unit-quick: bootstrap
+	. .venv/bin/activate && pytest -m "not lengthy"
+
+lab-checks: bootstrap
+	. .venv/bin/activate && pytest molecule/tests -m "not disruptive and not lengthy and not django"
 
 lint: bootstrap
 	. .venv/bin/activate && ruff check && ruff format --check && yamllint --strict . && ansible-lint --strict --offline

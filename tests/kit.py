@@ -49,7 +49,7 @@ def run(command, *arguments, **environment):
         | {
             "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
             "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_CALLBACKS_ENABLED": "minimal",
+            "ANSIBLE_CALLBACKS_ENABLED": "preload",
         }
         | environment,
         stdin=subprocess.DEVNULL,

@@ -294,10 +294,12 @@ def test_the_role_mentions_no_cluster_variable_and_no_other_roles_option(role):
 
 
 def fail_messages(task: dict) -> Iterator[str]:
-    """What a task says when it fails: an assert's fail_msg, the msg of `fail`, or what a called role is to say."""
+    """What a task says when it fails: an assert's fail_msg, the msg of `fail`, a rule's message, or a called role's."""
     if f"{called(task).get('name')}_inputs" in given(task):
         yield task["vars"][f"{called(task)['name']}_inputs"]
     for key, arguments in task.items():
+        if key == "check_inputs":
+            yield from (rule["message"] for rule in arguments["rules"])
         name = {"assert": "fail_msg", "fail": "msg"}.get(module(key))
         if name and name in arguments:
             yield arguments[name]

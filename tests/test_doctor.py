@@ -105,6 +105,14 @@ def test_where_all_is_well_every_check_is_ok(facts):
             "`supervisorctl restart default` on w1",
         ),
         (
+            "queues are consumed",
+            "mq1",
+            "rabbitmq",
+            broker(DEFAULT | {"ready": None, "unacknowledged": None, "consumers": None}),
+            "the process of default on mq1 has ended",
+            "`systemctl restart rabbitmq-server` on mq1",
+        ),
+        (
             "mirrors are in sync",
             "mq1",
             "rabbitmq",

@@ -50,7 +50,7 @@ OBSERVED = {
 # What holds nothing that a task does: keywords, and modules that only say something.
 NO_ARGUMENTS = {
     *("name", "when", "until", "changed_when", "failed_when", "register", "block", "rescue", "always"),
-    *("assert", "fail", "debug"),
+    *("assert", "check_inputs", "fail", "debug"),
 }
 INPUTS = [(role, path) for role in ROLES for path, _ in every_option(role_named(role).options)]
 

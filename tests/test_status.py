@@ -135,6 +135,12 @@ UNREACHABLE = {"unreachable": True, "msg": "Failed to connect to the host via ss
         (
             "mq1",
             "rabbitmq",
+            broker(QUEUE | {"name": "default", "ready": None, "unacknowledged": None, "consumers": None}),
+            "default: its process on mq1 has ended; there, type `systemctl restart rabbitmq-server`",
+        ),
+        (
+            "mq1",
+            "rabbitmq",
             broker(QUEUE | {"name": "default", "synchronised": []}),
             "default: its copy on mq2 is not in sync yet",
         ),

@@ -180,9 +180,10 @@ def queues_are_consumed(cluster: Cluster) -> Result:
     found = [name for name in wanted if name in cluster.queues]
     unread = [name for name in found if cluster.queues[name].consumers == 0]
     # A broker that does not answer may have it.
-    missing = [name for name in wanted if name not in found and not cluster.brokers.unknown]
+    missing = [name for name in wanted if name not in cluster.leaders and not cluster.brokers.unknown]
     wrong = [f"nobody consumes {shown(name)}" for name in unread]
     wrong += [f"no broker has {shown(name)}, and its workers would make it" for name in missing]
+    wrong += [f"the process of {shown(name)} on {host} has ended" for name, host in cluster.crashed.items()]
     # A program that runs already would not take up a queue that has gone.
     command, queue = ("supervisorctl start", unread[0]) if unread else ("supervisorctl restart", "".join(missing[:1]))
     takers = [
@@ -192,6 +193,8 @@ def queues_are_consumed(cluster: Cluster) -> Result:
         if queue in program["queues"]
     ]
     repair = " and ".join(takers) or "start the program that should"
+    if cluster.crashed:
+        repair = on_its_host(f"rabbitmq-server@{min(cluster.crashed.values())}", "systemctl restart")
     return f"{len(found)} of {len(wanted)} task queues", wrong, repair
 
 

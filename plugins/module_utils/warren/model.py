@@ -54,9 +54,10 @@ class Host:
 class Queue:
     name: str
     type: str
-    ready: int
-    unacknowledged: int
-    consumers: int
+    # None for a queue whose process has ended.
+    ready: int | None
+    unacknowledged: int | None
+    consumers: int | None
     in_per_second: float | None
     out_per_second: float | None
     oldest_message_time: float | None
@@ -492,8 +493,10 @@ class Cluster:
         self.brokers: Answers[Broker] = self._read(groups.get("rabbitmq", []), read_broker)
         # They share what this needs, so one that answers is enough.
         self.any_broker = Answers(self.brokers.known or self.brokers.parts)
-        self.queues = {queue.name: queue for said in self.brokers.known.values() for queue in said.leads}
-        self.leaders = {queue.name: host for host, said in self.brokers.known.items() for queue in said.leads}
+        led = [(queue, host) for host, said in self.brokers.known.items() for queue in said.leads]
+        self.queues = {queue.name: queue for queue, _ in led if queue.ready is not None}
+        self.leaders = {queue.name: host for queue, host in led}
+        self.crashed = {queue.name: host for queue, host in led if queue.ready is None}
         balancers = groups.get("haproxy", [])
         self.servers: Answers[list[Server]] = self._read(balancers, read_servers)
         # Skipped where this host does not share the address.

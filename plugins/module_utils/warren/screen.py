@@ -135,7 +135,11 @@ def queues_section(cluster: Cluster) -> Section:
     )
     silent = [host for host in cluster.brokers.parts if host not in cluster.brokers.known]
     queues = dict(cluster.queues)
+    for name, host in cluster.crashed.items():
+        section.add(name, {}, f"its process on {host} has ended; there, type `systemctl restart rabbitmq-server`")
     for name in cluster.facts["task_queues"]:
+        if name in cluster.crashed:
+            continue
         if name not in queues:
             where = f"on the brokers that answer; {' and '.join(silent)} may have it" if silent else "on any broker"
             section.add(name, {}, f"has no leader {where}")
