@@ -47,4 +47,4 @@ def test_without_a_lab_it_says_what_to_type(tmp_path):
 def test_an_unknown_run_is_refused_with_the_known_ones():
     done = kit.run(sys.executable, kit.PROJECT / "lab/profile", "nonsense")
     assert done.returncode == 1
-    assert done.stderr.startswith("nonsense is none of: nothing to do, ")
+    assert done.stderr.startswith("nonsense is none of: fresh hosts, nothing to do, ")

@@ -6,13 +6,13 @@ from typing import Any
 def redis_files(instances: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the configuration of each Redis instance, as the module config_files takes files.
 
-    :param instances: as the input `redis_instances` says. The template finds its own as `__redis_instance`.
+    :param instances: as the input `redis_instances` says. The template finds its own as `store`.
     """
     return [
         {
             "path": f"/etc/redis/redis-{instance['name']}.conf",
             "template": "redis.conf.j2",
-            "vars": {"__redis_instance": instance},
+            "vars": {"store": instance},
             "group": "redis",
             "mode": "0640",
             "validate": "/usr/local/sbin/redis-check-config %s",
