@@ -26,17 +26,20 @@ test-quick: bootstrap
 	$(MAKE) --no-print-directory --jobs --output-sync=target lint unit-quick lab-checks
 
 unit-quick: bootstrap
-	. .venv/bin/activate && pytest -m "not lengthy"
+	. .venv/bin/activate && pytest $(SIDE_BY_SIDE) -m "not lengthy"
 
 lab-checks: bootstrap
 	. .venv/bin/activate && pytest molecule/tests -m "not disruptive and not lengthy and not django"
+
+# A process for each core; the tests of one file stay together, as they share what the file prepares.
+SIDE_BY_SIDE = --numprocesses auto --dist loadfile
 
 lint: bootstrap
 	. .venv/bin/activate && ruff check && ruff format --check && yamllint --strict . && ansible-lint --strict --offline
 
 unit:
 	lab/bootstrap redis-server rabbitmq-server
-	. .venv/bin/activate && pytest && pytest app/django
+	. .venv/bin/activate && pytest $(SIDE_BY_SIDE) && pytest app/django
 
 # The tests look at pages with a browser.
 test molecule: PACKAGES = chromium
