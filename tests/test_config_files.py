@@ -22,11 +22,27 @@ def config_files(*files, folders=(), links=(), absent=(), check_mode=False):
         name: [{key: str(value) for key, value in item.items()} for item in those] for name, those in lists.items()
     }
     arguments["absent"] = [str(path) for path in absent]
-    given = {"ANSIBLE_MODULE_ARGS": arguments | {"_ansible_check_mode": check_mode, "_ansible_diff": True}}
+    given = arguments | {"_ansible_check_mode": check_mode, "_ansible_diff": True}
+    # That of a fresh host.
+    given |= {"_ansible_remote_tmp": "/nowhere/tmp"}
     done = subprocess.run(
-        [sys.executable, MODULE], input=json.dumps(given), capture_output=True, text=True, check=False
+        [sys.executable, MODULE],
+        input=json.dumps({"ANSIBLE_MODULE_ARGS": given}),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return json.loads(done.stdout)
+
+
+def test_a_fresh_host_gives_no_warning_and_nothing_is_left_behind(tmp_path):
+    """A file that is new, one that is refused, and one in check mode."""
+    before = set(Path("/run").iterdir())
+    file = {"path": tmp_path / "a", "content": "new\n", "validate": "grep --quiet new %s"}
+    for said in (config_files(file, check_mode=True), config_files(file), config_files(file | {"content": "old\n"})):
+        assert said.get("warnings", []) == []
+    assert set(Path("/run").iterdir()) == before
+    assert not Path("/nowhere").exists()
 
 
 def test_all_files_are_written_and_a_second_run_changes_nothing(place):

@@ -86,7 +86,7 @@ def test_pickle_zstd_and_results_by_rpc(publisher, playbook, count_tasks, monito
         monitors[0].run("supervisorctl restart flower-presence")
         process = monitors[0].pid("flower-presence")
         settings = monitors[0].run(f"sh -c 'tr \\\\0 \\\\n < /proc/{process}/environ | sed -n s/^PYTHONPATH=//p'")
-        assert 'task_serializer = "json"' in monitors[0].run(f"cat {settings}/celeryconfig.py")
+        assert "task_serializer = 'json'" in monitors[0].run(f"cat {settings}/celeryconfig.py")
         # Flower sees every worker.
         playbook("playbooks/health.yml", "--limit", monitors[0].name)
     finally:

@@ -140,6 +140,8 @@ refused:
   returned: when one is refused
 """
 
+# Where new files wait: root's alone, and there on a fresh host, where Ansible makes its own folder with a warning.
+WAITING = "/run"
 READ_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -307,7 +309,8 @@ def checked(module, file):
     before = path.read_bytes() if path.is_file() and not path.is_symlink() else None
     if before == wanted:
         return before, None
-    handle, new = tempfile.mkstemp(dir=module.tmpdir)
+    handle, new = tempfile.mkstemp(dir=WAITING)
+    module.add_cleanup_file(new)
     with os.fdopen(handle, "wb") as opened:
         opened.write(wanted)
     if file["validate"] and not module.check_mode:
