@@ -10,6 +10,8 @@ import yaml
 from kit import PROJECT
 from warren import doctor
 
+pytestmark = pytest.mark.lengthy
+
 TESTS = PROJECT / "tests/alerts_test.yml"
 RUNBOOK = (PROJECT / "docs/runbook.md").read_text()
 DASHBOARD = json.loads((PROJECT / "docs/grafana-dashboard.json").read_text())

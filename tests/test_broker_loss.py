@@ -12,6 +12,8 @@ from kit import INVENTORIES, PROJECT
 from rabbitmq import free_port, running_rabbitmq, url_of
 from test_templates import Rendered
 
+pytestmark = pytest.mark.lengthy
+
 
 @pytest.fixture(scope="module")
 def port():

@@ -13,6 +13,8 @@ import pytest
 import yaml
 from kit import PROJECT
 
+pytestmark = pytest.mark.lengthy
+
 # A worker program for both queues, of a fixed size and of a changing one.
 PROGRAM = {"name": "all", "queues": ["default", "slow"], "concurrency": 1}
 SCALED = {"name": "all", "queues": ["default", "slow"], "autoscale": {"min": 1, "max": 2}}

@@ -21,6 +21,8 @@ from kit import PROJECT
 from test_contract import ROLES, every_option, expressions_of, load, module, names_in, role_named
 from test_templates import TEMPLATES, complaints, flowers_complaint, load_beat_settings, load_settings
 
+pytestmark = pytest.mark.lengthy
+
 UNUSUAL = yaml.safe_load((PROJECT / "tests/unusual.yml").read_text())
 # What the examples leave to their reader: the hosts of each group, and passwords.
 HOSTS = {

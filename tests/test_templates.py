@@ -34,6 +34,8 @@ from kit import INVENTORIES, PROJECT
 sys.path.insert(0, str(PROJECT / "tests/validators"))
 from check import validator
 
+pytestmark = pytest.mark.lengthy
+
 ROLES = sorted(path.name for path in (PROJECT / "roles").iterdir() if path.is_dir())
 TEMPLATES = [
     (role, str(path.relative_to(PROJECT / "roles" / role / "templates")))
