@@ -47,6 +47,6 @@ def test_a_broken_rule_may_be_why_another_cannot_be_checked(tmp_path):
     assert check(tmp_path, unknown, LENGTH, names=["abc"]) == "Shorten abc."
 
 
-@pytest.mark.parametrize("rules", ["text", [{"name": "it is so", "that": "true"}]])
-def test_a_rule_that_lacks_something_is_refused(tmp_path, rules):
+@pytest.mark.parametrize("rules", ["text", [{"name": "it is so", "that": "true"}], [LENGTH | {"when": "false"}]])
+def test_a_rule_that_lacks_something_or_has_more_is_refused(tmp_path, rules):
     assert "needs name, that and message" in check(tmp_path, *rules)

@@ -161,9 +161,17 @@ def test_a_link_takes_the_place_of_a_file_but_not_of_a_folder(tmp_path):
 
 def test_a_link_to_nowhere_is_refused(tmp_path):
     (tmp_path / "a").write_text("")
-    said = config_files(links=[{"path": tmp_path / "a", "target": "Moon/Crater"}])
+    link = {"path": tmp_path / "a", "target": "Moon/Crater"}
+    said = config_files({"path": tmp_path / "other", "content": ""}, links=[link])
     assert said["msg"] == f"{tmp_path}/a cannot lead to Moon/Crater, because that does not exist."
+    # Nothing is changed, as a task that fails notifies no handler.
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_link_may_lead_to_a_file_of_the_same_task(tmp_path):
+    link = {"path": tmp_path / "current", "target": "new"}
+    assert config_files({"path": tmp_path / "new", "content": "x"}, links=[link])["changed"] is True
+    assert link["path"].read_text() == "x"
 
 
 def test_a_folder_that_is_refused_keeps_files_from_being_written(place):

@@ -65,8 +65,9 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         broken, unknown = [], []
         rules = self._task.args["rules"]
-        if not all(isinstance(rule, dict) and rule.keys() >= {"name", "that", "message"} for rule in rules):
-            raise AnsibleActionFail("Each rule needs name, that and message.")
+        needed = {"name", "that", "message"}
+        if not all(isinstance(rule, dict) and needed <= rule.keys() <= needed | {"loop"} for rule in rules):
+            raise AnsibleActionFail("Each rule needs name, that and message, and may have loop.")
         for rule in rules:
             try:
                 broken += self._broken(rule, task_vars)

@@ -351,14 +351,20 @@ def replace(module, file, new):
     os.umask(mask)
 
 
+def fail_for_dead_link(module, wanted):
+    """Fail for a link to what is not there and is not made by this task either."""
+    made = [item["path"] for item in module.params["folders"] + module.params["files"]]
+    target = os.path.normpath(Path(wanted["path"]).parent / wanted["target"])
+    if not module.check_mode and not Path(target).exists() and target not in made:
+        module.fail_json(msg=f"{wanted['path']} cannot lead to {wanted['target']}, because that does not exist.")
+
+
 def link(module, wanted):
     """Make a symbolic link, or have it lead elsewhere; return whether something changed."""
     path, target = Path(wanted["path"]), wanted["target"]
     if path.is_symlink() and str(path.readlink()) == target:
         return False
     if not module.check_mode:
-        if not (path.parent / target).exists():
-            module.fail_json(msg=f"{path} cannot lead to {target}, because that does not exist.")
         # Beside it, and with a name that nobody else has.
         new = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent)) / path.name
         new.symlink_to(target)
@@ -424,6 +430,8 @@ def main():
     found = [(file, *checked(module, file)) for file in module.params["files"]]
     for path in [wanted["path"] for wanted in module.params["links"]] + module.params["absent"]:
         fail_for_folder(module, Path(path))
+    for wanted in module.params["links"]:
+        fail_for_dead_link(module, wanted)
     changed = make_folders(module)
     for file, before, new in found:
         if write(module, file, before, new):
