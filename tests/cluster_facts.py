@@ -85,6 +85,7 @@ HOST = {
     "inodes_used": [0.04, "/"],
     "conntrack_used": 0.1,
     "kernel_wrong": [],
+    "unresolved": [],
 }
 UP = {"metric": {"__name__": "up", "job": "node", "instance": "w1"}, "value": [1795660000, "1"]}
 BEAT = {"state": "RUNNING", "error": None, "locked": False, "last_task_sent_at": None, "last_task": None}

@@ -340,8 +340,8 @@ def test_the_table_of_parts_says_what_the_role_has(role):
     if role.name in inputs.CALLED_ROLES:
         return
     (part,) = [part for part in kit.PARTS if part["role"] == role.name]
-    files = {"preflight", "health", "status"}
-    assert set(part["has"]) == {name for name in files if (role.path / f"tasks/{name}.yml").exists()}
+    files = {"preflight": "tasks/preflight.yml", "health": "tasks/health.yml", "status": "vars/status.yml"}
+    assert set(part["has"]) == {name for name, file in files.items() if (role.path / file).exists()}
 
 
 def test_the_site_is_deployed_in_the_order_of_the_table_of_parts():

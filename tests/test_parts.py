@@ -1,7 +1,7 @@
-"""Which roles a host has, by the table of parts."""
+"""Which roles a host has, by the table of parts, and what they answered."""
 
 import pytest
-from parts import parts_of
+from parts import answers_of, parts_of
 
 PARTS = [
     {"role": "host", "group": "all", "has": ["health", "status"]},
@@ -22,3 +22,10 @@ PARTS = [
 )
 def test_a_host_has_the_roles_of_its_groups_in_the_tables_order(groups, file, roles):
     assert parts_of(PARTS, groups, file) == roles
+
+
+def test_a_host_that_gives_no_answer_gives_none_for_each_part():
+    said = {"answers": {"host": {"rc": 0}}, "asked": 1.0}
+    assert answers_of(said, PARTS) == {"host": {"rc": 0}}
+    late = {"failed": True, "timedout": {"period": 25}, "msg": "Timed out"}
+    assert answers_of(late, PARTS) == {"host": late}

@@ -1,4 +1,4 @@
-"""The scripts of roles' tasks/status.yml read what the programs of a host print, and print JSON."""
+"""The scripts of roles' vars/status.yml read what the programs of a host print, and print JSON."""
 
 import json
 import os
@@ -135,7 +135,7 @@ def test_a_host_without_redis_names_what_is_missing(status):
 @pytest.mark.parametrize(
     ("role", "arguments", "kind"),
     [
-        ("host", ["/", "/tmp"], model.Host),
+        ("host", ["localhost"], model.Host),
         ("celery_app", ["/nowhere"], model.Project),
         ("celery_beat", ["/nowhere"], model.Scheduler),
         ("keepalived", ["192.0.2.20"], model.Keepalived),
@@ -162,7 +162,7 @@ def test_the_screen_and_the_doctor_can_read_what_a_script_prints(status, role, a
 )
 def test_a_worker_program_has_every_field_whatever_is_known(status, supervisord):
     """Of the first one the process has ended meanwhile."""
-    said = found(status("celery_worker", "run", "shop", "w1", "default", supervisorctl=supervisord, run="echo '{}'"))
+    said = found(status("celery_worker", "run", "w1", "default", supervisorctl=supervisord, run="echo '{}'"))
     assert said["default"].keys() == {"pid", *model.Program.__dataclass_fields__}
     program = model.typed(dict[str, model.Program], said, "")["default"]
     assert (program.answering, program.memory_bytes, program.arguments, program.done) == (False, None, None, None)

@@ -1,4 +1,4 @@
-"""Ansible's filter `parts_of`: which roles a host has, by the table of parts in inventory/kit/."""
+"""Ansible's filters `parts_of` and `answers_of`: which roles a host has, and what they answered."""
 
 from collections.abc import Callable, Collection, Mapping
 
@@ -16,8 +16,18 @@ def parts_of(parts: Collection[Mapping], group_names: Collection[str], file: str
     ]
 
 
+def answers_of(said: Mapping, parts: Collection[Mapping]) -> Mapping[str, Mapping]:
+    """Return what a host answered for each role, as the module ask_parts returns it.
+
+    :param said: the module's result; where it has failed as a whole, every role has this answer.
+    :param parts: `kit_parts`.
+    """
+    asked = [part["role"] for part in parts if "status" in part["has"]]
+    return said["answers"] if "answers" in said else dict.fromkeys(asked, said)
+
+
 class FilterModule:
-    """The filter, as Ansible asks for it."""
+    """The filters, as Ansible asks for them."""
 
     def filters(self) -> dict[str, Callable]:
-        return {"parts_of": parts_of}
+        return {"parts_of": parts_of, "answers_of": answers_of}

@@ -7,8 +7,7 @@ The facts, as playbooks/status/vars/facts.yml gives them:
     task_queues -- names of the queues that must exist
     groups -- the hosts of each group of the inventory
     programs -- for each worker host its worker programs, each with a `name` and its `queues`
-    answers -- for each host the registered results of the roles' tasks/status.yml, by role; empty where it has no such
-        part
+    answers -- for each host what it answered, by role, as the module ask_parts returns it
     asked -- for each host when it was asked and when it had answered, seconds since the epoch, a pair
     expected -- what the roles' inputs say, or null where no host was asked: `databases`, their names; `scraped`, for
         each job of Prometheus the names of its targets; `policies` and `users` as the role rabbitmq takes them;
@@ -38,7 +37,7 @@ class NoAnswerError(Exception):
     """A part has not answered; the text says why and what to type."""
 
 
-# What the parts answer. A role's files/status.py, or what its tasks/status.yml asks, describes the fields; None is not
+# What the parts answer. A role's files/status.py, or what its vars/status.yml asks, describes the fields; None is not
 # known.
 
 
@@ -48,6 +47,7 @@ class Host:
     inodes_used: tuple[float, str]
     conntrack_used: float | None
     kernel_wrong: list[str]
+    unresolved: list[str]
 
 
 @dataclass
@@ -304,7 +304,7 @@ def typed(kind: Any, value: Any, look: str, name: str = "") -> Any:
 
 
 def said_by(facts: dict, host: str, role: str, look: str, kind: Any) -> Any:
-    """Return what a role's tasks/status.yml had a host print as JSON.
+    """Return what a role's vars/status.yml had a host print as JSON.
 
     :param look: what to type where it cannot be read.
     :param kind: as typed() takes it.
@@ -314,7 +314,7 @@ def said_by(facts: dict, host: str, role: str, look: str, kind: Any) -> Any:
 
 
 def page_of(facts: dict, host: str, role: str, look: str) -> dict:
-    """Return the answer of a role's tasks/status.yml that reads a page.
+    """Return the answer of a page that a role's vars/status.yml names.
 
     :raises NoAnswerError: when the page is not there.
     """
@@ -499,8 +499,8 @@ class Cluster:
         self.crashed = {queue.name: host for queue, host in led if queue.ready is None}
         balancers = groups.get("haproxy", [])
         self.servers: Answers[list[Server]] = self._read(balancers, read_servers)
-        # Skipped where this host does not share the address.
-        sharing = [host for host in balancers if "skipped" not in answers[host].get("keepalived", {})]
+        # A HAProxy beside a program of the project does not share the address.
+        sharing = [host for host in balancers if "keepalived" in answers[host]]
         look = "`systemctl status keepalived`"
         self.keepalived: Answers[Keepalived] = self._read(
             sharing if facts["shared_address"] else [], said_by, "keepalived", look, Keepalived

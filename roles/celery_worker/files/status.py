@@ -1,8 +1,9 @@
 """Print what the worker programs of this host are and do, as JSON: a dict for each program.
 
-Usage: python3 - RUN MODULE HOST PROGRAM [PROGRAM ...]      (as root)
+Usage: python3 - RUN HOST PROGRAM [PROGRAM ...]      (as root)
 
-RUN is the command that runs a program of the release with its settings. A program has these; what is not known is null.
+RUN is the command that runs a program of the release with its settings. The project itself is not imported: that may
+take long. A program has these; what is not known is null.
 
     state, pid, uptime_seconds -- as supervisord says
     exits -- how often supervisord saw it exit, as far back as its log goes
@@ -26,9 +27,9 @@ from pathlib import Path
 
 SECONDS = 15
 ASK = """
-import json, sys
-from celery.app.utils import find_app
-app, nodes = find_app(sys.argv[1]), sys.argv[2:]
+import json, os, sys
+from celery import Celery
+app, nodes = Celery(config_source=os.environ["CELERY_CONFIG_MODULE"]), sys.argv[1:]
 def ask(method, nodes):
     return nodes and getattr(app.control.inspect(destination=nodes, timeout=2), method)() or {}
 stats = ask("stats", nodes)
@@ -98,11 +99,11 @@ def processes(group):
     }
 
 
-def answers(run, module, nodes):
+def answers(run, nodes):
     """Return what the nodes answer through the broker, and why none could be asked."""
     try:
         asked = subprocess.run(
-            [run, "python", "-c", ASK, module, *nodes], capture_output=True, text=True, timeout=SECONDS, check=False
+            [run, "python", "-c", ASK, *nodes], capture_output=True, text=True, timeout=SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
         return {}, f"the broker was not reached within {SECONDS} s"
@@ -113,9 +114,9 @@ def answers(run, module, nodes):
 
 def main():
     """Print it."""
-    run, module, host, *programs = sys.argv[1:]
+    run, host, *programs = sys.argv[1:]
     known, exited = supervised(), exits()
-    heard, error = answers(run, module, [f"{program}@{host}" for program in programs])
+    heard, error = answers(run, [f"{program}@{host}" for program in programs])
     found = {}
     for program in programs:
         answer, said = heard.get(f"{program}@{host}"), dict.fromkeys(UNKNOWN.split()) | known.get(program, {})

@@ -1,21 +1,24 @@
 """Print what a host has left, as JSON.
 
-Usage: python3 - [FOLDER ...]
+Usage: python3 - [HOST ...]
 
     time -- seconds since the epoch
-    inodes_used -- the largest share of the folders' file systems, from 0 to 1, and its folder
+    inodes_used -- the largest share of the file systems, from 0 to 1, and its folder
     conntrack_used -- share of the table of tracked connections, or null where the kernel tracks none
     kernel_wrong -- lines of /etc/sysctl.d/60-warren.conf that the kernel does not have, as "NAME is VALUE, not VALUE"
+    unresolved -- those of the given hosts whose names have no address here
 """
 
 import json
 import os
+import socket
 import sys
 import time
 from pathlib import Path
 
 SETTINGS = Path("/etc/sysctl.d/60-warren.conf")
 CONNTRACK = Path("/proc/sys/net/netfilter")
+FOLDERS = ["/", "/tmp", "/var/lib", "/var/log"]
 
 
 def inodes(folders):
@@ -41,14 +44,23 @@ def kernel():
     return [f"{name} is {now[name]}, not {value}" for name, value in wanted if now[name] != value]
 
 
+def resolves(host):
+    """Return whether a name has an address."""
+    try:
+        return bool(socket.getaddrinfo(host, None, socket.AF_INET))
+    except OSError:
+        return False
+
+
 if __name__ == "__main__":
     print(
         json.dumps(
             {
                 "time": time.time(),
-                "inodes_used": inodes(sys.argv[1:]),
+                "inodes_used": inodes(FOLDERS),
                 "conntrack_used": conntrack(),
                 "kernel_wrong": kernel(),
+                "unresolved": [host for host in sys.argv[1:] if not resolves(host)],
             }
         )
     )

@@ -1,0 +1,48 @@
+"""HAProxy's stats page, read by the control node with haproxy-stats of PyPI."""
+
+from typing import Any
+
+from haproxystats import HAProxyServer
+
+SECONDS = 3
+
+
+class Page(HAProxyServer):
+    """The stats page, with the reason why it cannot be read: the library only logs it."""
+
+    reason = ""
+
+    def _fail(self, reason: object) -> None:
+        self.failed, self.reason = True, str(reason)
+
+
+def read_page(address: str, user: str, password: str) -> dict[str, Any]:
+    """Return `servers`, a dict for each server of a backend, or `msg`, why the page cannot be read.
+
+    A server has `backend`, `name`, `status`, `check` (what the last check said), `sessions`, `sessions_total`,
+    `bytes_in`, `bytes_out`, and `since_seconds` of this status.
+
+    :param address: host and port of the page.
+    """
+    page = Page(address, user, password, timeout=SECONDS)
+    if page.failed and "401" in page.reason:
+        return {"msg": f"The stats page at {address} does not take the password."}
+    if page.failed:
+        return {"msg": f"The stats page at {address} cannot be read: {page.reason}"}
+    return {
+        "servers": [
+            {
+                "backend": backend.name,
+                "name": server.name,
+                "status": server.status,
+                "check": server.check_status,
+                "sessions": server.scur,
+                "sessions_total": server.stot,
+                "bytes_in": server.bin,
+                "bytes_out": server.bout,
+                "since_seconds": server.lastchg,
+            }
+            for backend in page.backends
+            for server in backend.listeners
+        ]
+    }

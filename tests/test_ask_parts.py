@@ -1,0 +1,96 @@
+"""The module ask_parts asks all parts of a host at the same time; one that gives no answer delays no other."""
+
+import base64
+import json
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import kit
+import pytest
+import yaml
+from kit import PROJECT
+
+MODULE = PROJECT / "plugins/modules/ask_parts.py"
+
+
+def ask(**questions):
+    """Run the module as Ansible does; returns each part's answer."""
+    given = {"questions": base64.b64encode(json.dumps(questions).encode()).decode()}
+    done = subprocess.run(
+        [sys.executable, MODULE],
+        input=json.dumps({"ANSIBLE_MODULE_ARGS": given}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return json.loads(done.stdout)["answers"]
+
+
+@pytest.fixture
+def page():
+    """The address of a page that takes the password `right` and answers with JSON, or with what its path says."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            login = base64.b64encode(b"someone:right").decode()
+            allowed = self.headers["Authorization"] == f"Basic {login}"
+            self.send_response(200 if allowed else 401)
+            self.end_headers()
+            self.wfile.write(b"well" if self.path == "/text" else b'{"well": true}')
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_command_reads_its_script_and_prints():
+    said = ask(a={"argv": ["sh", "-s", "word"], "stdin": "echo $1; echo no >&2; exit 3"}, b={"argv": ["true"]})
+    assert said == {"a": {"rc": 3, "stdout": "word\n", "stderr": "no\n"}, "b": {"rc": 0, "stdout": "", "stderr": ""}}
+
+
+def test_a_late_command_ends_with_all_that_it_has_started_and_delays_no_other(tmp_path):
+    mark = tmp_path / "mark"
+    began = time.monotonic()
+    late = {"argv": ["sh", "-c", f"(sleep 3; touch {mark}) & sleep 30"], "seconds": 1}
+    said = ask(late=late, later=late, well={"argv": ["echo", "well"]})
+    assert time.monotonic() - began < 20
+    assert said["late"] == {"rc": 124, "stdout": "", "stderr": "", "msg": "no answer within 1 s"}
+    assert said["well"]["stdout"] == "well\n"
+    time.sleep(3)
+    assert not mark.exists()
+
+
+def test_a_command_that_is_missing_is_an_answer():
+    assert "No such file" in ask(a={"argv": ["no-such-command"]})["a"]["msg"]
+
+
+def test_pages_are_read_with_their_password(page):
+    login = {"user": "someone", "password": "right"}
+    said = ask(
+        json={"url": page, **login},
+        text={"url": f"{page}/text", **login},
+        wrong={"url": page},
+        absent={"url": "http://127.0.0.1:1"},
+    )
+    assert said["json"] == {"status": 200, "json": {"well": True}}
+    assert said["text"] == {"status": 200}
+    assert said["wrong"] == {"status": 401, "msg": "HTTP Error 401: Unauthorized"}
+    assert "refused" in said["absent"]["msg"]
+
+
+@pytest.mark.parametrize("role", [part["role"] for part in kit.PARTS if "status" in part["has"]])
+def test_each_part_asks_a_question_of_one_kind(role):
+    (name, question), *more = yaml.safe_load(Path(PROJECT / f"roles/{role}/vars/status.yml").read_text()).items()
+    assert (name, more) == (f"{role}_status", [])
+    assert len(question.keys() & {"argv", "url", "haproxy_stats"}) == 1
+    if "script" in question:
+        assert (PROJECT / "roles" / role / "files" / question["script"]).exists()
