@@ -90,7 +90,7 @@ def test_pages_are_read_with_their_password(page):
 @pytest.mark.parametrize("role", [part["role"] for part in kit.PARTS if "status" in part["has"]])
 def test_each_part_asks_a_question_of_one_kind(role):
     (name, question), *more = yaml.safe_load(Path(PROJECT / f"roles/{role}/vars/status.yml").read_text()).items()
-    assert (name, more) == (f"{role}_status", [])
+    assert (name, more) == (f"__{role}_question", [])
     assert len(question.keys() & {"argv", "url", "haproxy_stats"}) == 1
     if "script" in question:
         assert (PROJECT / "roles" / role / "files" / question["script"]).exists()

@@ -73,6 +73,12 @@ class Role:
         return found
 
     @functools.cached_property
+    def rules(self) -> list[dict]:
+        """The rules for the role's inputs."""
+        path = self.path / "vars/rules.yml"
+        return load(path)[f"__{self.name}_rules"] if path.exists() else []
+
+    @functools.cached_property
     def defined(self) -> set[str]:
         """The variables that the role itself defines: in vars/, in a task's `vars`, registered, or by set_fact."""
         names = {name for path in self.files("vars") for name in load(path) or {}}
@@ -282,6 +288,9 @@ def test_the_role_mentions_no_cluster_variable_and_no_other_roles_option(role):
     # `rabbitmq_prometheus` is a plugin and `cluster_status` a command: only names that somebody defines are meant.
     mention = re.compile(rf"\b({'|'.join(map(re.escape, sorted(words)))}|groups\[)")
     allowed = {message for _, task in role.tasks for message in fail_messages(task)}
+    allowed |= {rule["message"] for rule in role.rules}
+    # Where to correct what supervisord cannot run, for such a message.
+    allowed |= {load(path).get(f"__{role.name}_named_in", "") for path in role.files("vars")}
     found = {}
     for path in role.files("defaults", "files", "handlers", "meta", "tasks", "templates", "vars"):
         text = " ".join(path.read_text().split())
@@ -294,12 +303,10 @@ def test_the_role_mentions_no_cluster_variable_and_no_other_roles_option(role):
 
 
 def fail_messages(task: dict) -> Iterator[str]:
-    """What a task says when it fails: an assert's fail_msg, the msg of `fail`, a rule's message, or a called role's."""
+    """What a task says when it fails: an assert's fail_msg, the msg of `fail`, or a called role's."""
     if f"{called(task).get('name')}_inputs" in given(task):
         yield task["vars"][f"{called(task)['name']}_inputs"]
     for key, arguments in task.items():
-        if key == "check_inputs":
-            yield from (rule["message"] for rule in arguments["rules"])
         name = {"assert": "fail_msg", "fail": "msg"}.get(module(key))
         if name and name in arguments:
             yield arguments[name]
@@ -332,7 +339,7 @@ def test_the_main_task_file_is_a_table_of_contents(role):
 
 def test_preflight_knows_what_the_role_observes(role):
     """In a run that has done something before, preflight would take it for a mistyped input."""
-    own = {name for name in role.defined if not name.startswith("__")} - role.options.keys() - {f"{role.name}_status"}
+    own = {name for name in role.defined if not name.startswith("__")} - role.options.keys()
     assert own - set(inputs.OBSERVED) == set()
 
 

@@ -30,6 +30,27 @@ def test_any_variable_can_be_asked_for():
     assert endpoints.host_values(GROUPS, "celery", HOSTVARS, "cluster_c_publisher") == [False, True]
 
 
+@pytest.mark.parametrize(
+    ("group", "given", "found"),
+    [
+        ("celery", True, True),
+        ("celery", False, False),
+        ("celery", "yes", True),
+        ("celery", "no", False),
+        ("redis", True, False),
+    ],
+)
+def test_a_variable_is_true_on_any_host_of_a_group(group, given, found):
+    hostvars = HOSTVARS | {"w1": {"cluster_c_publisher": given}}
+    assert endpoints.any_host(GROUPS, group, hostvars, "cluster_c_publisher") is found
+
+
+def test_each_pool_is_named_once():
+    hostvars = {"w1": {"programs": [{"pool": "gevent"}, {}]}, "w2": {"programs": [{}, {"pool": "solo"}]}}
+    assert endpoints.pools(GROUPS, "celery", hostvars, "programs") == ["prefork", "solo", "gevent"]
+    assert endpoints.pools(GROUPS, "redis", hostvars, "programs") == []
+
+
 def test_a_host_without_an_address_is_named():
     hostvars = {"mq1": {"ansible_host": "192.0.2.1"}, "w1": {}, "w2": {"ansible_hots": "192.0.2.3"}}
     with pytest.raises(AnsibleFilterError, match="Set `ansible_host` of w1, w2 in the inventory"):

@@ -482,7 +482,7 @@ def test_flowers_programs_are_what_the_inputs_say(rendered):
         own = f"{inputs['flower_settings_dir']}/settings/{fingerprint}"
         assert {section: parsed[section]["command"] for section in parsed.sections()} == {
             "program:flower": f"{run} celery -A {module} flower --conf={own}/flowerconfig.py",
-            "program:flower-presence": f"{run} python -P {own}/presence.py {module}"
+            "program:flower-presence": f"{run} python -P {own}/presence.py {inputs['flower_control_module']}"
             f" {inputs['flower_presence_seconds']} {inputs['flower_presence_timeout_seconds']}",
         }
         assert not any(password in path.read_text() for password in inputs["flower_users"].values())

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,10 @@ from typing import Any
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
-ROLES = Path(__file__).resolve().parents[2] / "roles"
+# Ansible sends module_utils to hosts, and does not find them for what runs on the control node.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
+
+from warren import roles
 
 
 class ActionModule(ActionBase):
@@ -32,15 +36,11 @@ class ActionModule(ActionBase):
 
     def _question(self, role: str, task_vars: dict[str, Any]) -> dict:
         """Return what a role's vars/status.yml asks, with the role's own variables and the text of its script."""
-        read = {
-            name: self._loader.load_from_file(str(ROLES / role / name), trusted_as_template=True) or {}
-            for name in ("defaults/main.yml", "vars/main.yml", "vars/status.yml")
-        }
-        variables = read["defaults/main.yml"] | task_vars | read["vars/main.yml"] | read["vars/status.yml"]
+        variables = roles.variables_of(self._loader, role, task_vars, "status.yml")
         templar = self._templar.copy_with_new_env(available_variables=variables)
-        question = templar.template(read["vars/status.yml"][f"{role}_status"])
+        question = templar.template(variables[f"__{role}_question"])
         if "script" in question:
-            question["stdin"] = (ROLES / role / "files" / question.pop("script")).read_text()
+            question["stdin"] = (roles.ROLES / role / "files" / question.pop("script")).read_text()
         return question
 
     def _ask(self, questions: dict[str, dict], task_vars: dict[str, Any]) -> dict[str, dict]:

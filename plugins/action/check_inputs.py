@@ -1,10 +1,17 @@
 """Ansible's action plugin check_inputs: the rules of a part for its inputs, all in one task."""
 
-from collections.abc import Iterator
+import sys
+from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+
+# Ansible sends module_utils to hosts, and does not find them for what runs on the control node.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
+
+from warren import roles
+from warren.rules import checked, wrong_by
 
 DOCUMENTATION = """
 module: check_inputs
@@ -13,12 +20,16 @@ description:
   - One task in place of one for each rule. Ansible runs each task of each host in a process of its own, and fills in
     the message of M(ansible.builtin.assert) even where all is well.
   - Says what is wrong with all rules, not only with the first. Runs on the control node, and changes nothing.
+  - Takes C(rules), or C(role).
 options:
+  role:
+    description:
+      - The role whose C(vars/rules.yml) has the rules. C(check_inventory) checks those of all hosts at once.
+    type: str
   rules:
     description: The rules.
     type: list
     elements: dict
-    required: true
     suboptions:
       name:
         description: What is wanted, such as C(every task has a queue).
@@ -63,28 +74,12 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict:
         """Check the rules; fails with a sentence for each that is broken."""
         result = super().run(tmp, task_vars)
-        broken, unknown = [], []
-        rules = self._task.args["rules"]
-        needed = {"name", "that", "message"}
-        if not all(isinstance(rule, dict) and needed <= rule.keys() <= needed | {"loop"} for rule in rules):
-            raise AnsibleActionFail("Each rule needs name, that and message, and may have loop.")
-        for rule in rules:
-            try:
-                broken += self._broken(rule, task_vars)
-            except AnsibleError as error:
-                unknown.append(f"It cannot be checked whether {rule['name']}: {error}")
-        # A broken rule may be why another cannot be checked. One about programs says the same of each.
-        said = " ".join(dict.fromkeys(broken or unknown))
+        role, variables = self._task.args.get("role"), task_vars
+        if role:
+            variables = roles.variables_of(self._loader, role, task_vars, "rules.yml")
+        try:
+            rules = checked(variables[f"__{role}_rules"] if role else self._task.args["rules"])
+        except ValueError as error:
+            raise AnsibleActionFail(str(error)) from error
+        said = " ".join(wrong_by(rules, variables, self._templar.copy_with_new_env))
         return result | ({"failed": True, "msg": said} if said else {"changed": False})
-
-    def _broken(self, rule: dict, task_vars: dict[str, Any]) -> Iterator[str]:
-        """Yield what is wrong by one rule.
-
-        :raises AnsibleError: when an expression cannot be evaluated.
-        """
-        wanted = rule["that"] if isinstance(rule["that"], list) else [rule["that"]]
-        for item in self._templar.template(rule["loop"]) if "loop" in rule else [None]:
-            variables = task_vars | ({"item": item} if "loop" in rule else {})
-            templar = self._templar.copy_with_new_env(available_variables=variables)
-            if not all(templar.evaluate_conditional(expression) for expression in wanted):
-                yield str(templar.template(rule["message"])).strip()

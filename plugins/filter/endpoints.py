@@ -1,9 +1,10 @@
-"""Ansible's filters about hosts of a group: `host_values`, `addresses`, `endpoints` and `targets`.
+"""Ansible's filters about hosts of a group: `host_values`, `any_host`, `pools`, `addresses`, `endpoints` and `targets`.
 
 They read the inventory only, never gathered facts, so that `--limit` works. Of each host only the variable in question
 is looked at, as every look templates it.
 """
 
+import multiprocessing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -39,9 +40,52 @@ def targets(addresses: Mapping[str, str], port: int | str) -> dict[str, str]:
     return dict(zip(addresses, endpoints(addresses.values(), port), strict=True))
 
 
+def any_host(groups: Groups, group: str, hostvars: Hostvars, variable: str) -> bool:
+    """Return whether a variable is true on a host of a group."""
+    return _once(
+        hostvars,
+        "any_host",
+        (group, variable),
+        lambda: any(map(_true, _values(groups, group, hostvars, variable).values())),
+    )
+
+
+def pools(groups: Groups, group: str, hostvars: Hostvars, variable: str) -> list[str]:
+    """Return the pools, each once, of all programs that a variable lists on the hosts of a group."""
+
+    def find() -> list[str]:
+        programs = [program for listed in _values(groups, group, hostvars, variable).values() for program in listed]
+        return list(dict.fromkeys(str(program.get("pool", "prefork")) for program in programs))
+
+    return _once(hostvars, "pools", (group, variable), find)
+
+
+# What a process of Ansible's has found. It does one task, in which nothing changes. Without it, 300 hosts that each
+# need a value of all others would look at 90,000.
+_found: dict[tuple, Any] = {}
+
+
+def _once(hostvars: Hostvars, name: str, about: tuple, find: Callable[[], Any]) -> Any:
+    # Ansible's main process, and a test's, do more than one task.
+    if multiprocessing.parent_process() is None:
+        return find()
+    key = (id(hostvars), name, about)
+    if key not in _found:
+        _found[key] = find()
+    return _found[key]
+
+
+def _true(value: Any) -> bool:
+    """Return a boolean, or what Ansible's filter `bool` makes of a text."""
+    return value if isinstance(value, bool) else str(value).lower() in ("yes", "on", "1", "true", "y", "t")
+
+
 def _values(groups: Groups, group: str, hostvars: Hostvars, variable: str) -> dict[str, Any]:
     try:
-        return {host: hostvars[host][variable] for host in groups.get(group, [])}
+        return {
+            host: _once(hostvars, "value", (host, variable), lambda host=host: hostvars[host][variable])
+            for host in groups.get(group, [])
+        }
     except KeyError as error:
         hosts = ", ".join(host for host in groups[group] if variable not in hostvars[host])
         raise AnsibleFilterError(f"Set `{variable}` of {hosts} in the inventory.") from error
@@ -51,4 +95,11 @@ class FilterModule:
     """The filters, as Ansible asks for them."""
 
     def filters(self) -> dict[str, Callable]:
-        return {"host_values": host_values, "addresses": addresses, "endpoints": endpoints, "targets": targets}
+        return {
+            "host_values": host_values,
+            "any_host": any_host,
+            "pools": pools,
+            "addresses": addresses,
+            "endpoints": endpoints,
+            "targets": targets,
+        }

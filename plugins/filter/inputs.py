@@ -18,7 +18,6 @@ def known_inputs(roles: Collection[str]) -> Iterator[str]:
     for role in roles:
         spec = yaml.safe_load((KIT / "roles" / role / "meta/argument_specs.yml").read_text())
         yield from spec["argument_specs"]["main"]["options"]
-        yield f"{role}_status"
     for file in (KIT / "inventory/kit").glob("*.yml"):
         yield from yaml.safe_load(file.read_text())["all"].get("vars", {})
     yield from OBSERVED

@@ -77,10 +77,13 @@ def supervisor_environment(environment: Mapping[str, object]) -> str:
     return ",".join(entries)
 
 
-def supervisor_refusals(programs: Sequence[Mapping], user: str, environment: Mapping[str, object]) -> list[str]:
+def supervisor_refusals(
+    programs: Sequence[Mapping], user: str, environment: Mapping[str, object] | None = None
+) -> list[str]:
     """Say what of some programs supervisord's configuration cannot hold; an empty list is: nothing.
 
     :param programs: each with `name` and `command`.
+    :param environment: variables that they get.
     """
     refused = []
 
@@ -98,7 +101,7 @@ def supervisor_refusals(programs: Sequence[Mapping], user: str, environment: Map
             refused.append("a program cannot be named all, which supervisorctl takes for every program")
         attempt(f"the program {name}", supervisor_command, program["command"])
     attempt("the user", supervisor_value, user)
-    attempt("the environment", supervisor_environment, environment)
+    attempt("the environment", supervisor_environment, environment or {})
     return refused
 
 

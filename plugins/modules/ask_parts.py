@@ -15,8 +15,8 @@ DOCUMENTATION = """
 module: ask_parts
 short_description: Ask all parts of a host at the same time, in one execution
 description:
-  - Each part is a role, whose C(vars/status.yml) says what is asked; the variable there has the role's name and
-    C(_status). The action plugin of this name reads it, and gives it to the module.
+  - Each part is a role, whose C(vars/status.yml) says what is asked; the variable there is
+    C(__ROLE_question). The action plugin of this name reads it, and gives it to the module.
   - A question is a command (C(argv), and C(script), the name of a file in the role's folder C(files) that it reads), or
     a page (C(url), perhaps with C(user) and C(password)), or C(haproxy_stats) with C(address), C(user) and C(password),
     which the control node reads itself.

@@ -1,24 +1,14 @@
-"""Print what is wrong with a schedule, one sentence per line. Celery itself parses the schedule.
+"""Ansible's filter `schedule_complaints`: what is wrong with a scheduler's entries. Celery itself parses them."""
 
-Reads {"schedule": [entry, …], "timezone": name} from standard input. The exit code is 1 if something is wrong.
-"""
-
-import json
-import sys
 import zoneinfo
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-try:
-    from celery.schedules import crontab
-except ImportError:
-    sys.exit(
-        "Celery, which reads the schedule, is missing on the machine that runs Ansible; type there: "
-        "pip install -r requirements.txt"
-    )
+# Where Ansible has been installed by itself.
+MISSING = "Celery, which reads the schedule, is missing on this machine: type `pip install -r requirements.txt`."
 
 
-def complaints(entries: list[dict], timezone: str) -> Iterator[str]:
+def _complaints(entries: list[dict], timezone: str, parse: Callable) -> Iterator[str]:
     """Yield a sentence for each mistake, with the entry's name and what to type."""
     try:
         zoneinfo.ZoneInfo(timezone)
@@ -41,7 +31,7 @@ def complaints(entries: list[dict], timezone: str) -> Iterator[str]:
             try:
                 if len(fields) != 5:
                     raise ValueError(f"it has {len(fields)} fields")
-                crontab.from_string(" ".join(fields))
+                parse(" ".join(fields))
             except Exception as error:  # Celery raises several, of which some have no common base.
                 yield (
                     f"{of_entry} has the crontab '{entry['crontab']}', which Celery cannot read ({error}): "
@@ -49,12 +39,21 @@ def complaints(entries: list[dict], timezone: str) -> Iterator[str]:
                 )
 
 
-def main() -> int:
-    given = json.load(sys.stdin)
-    found = list(complaints(given["schedule"], given["timezone"]))
-    print("\n".join(found))
-    return 1 if found else 0
+def schedule_complaints(entries: list[dict], timezone: str) -> str:
+    """Return a sentence for each mistake of a schedule; an empty text is: none.
+
+    :param entries: as the role celery_beat takes them.
+    :param timezone: a name such as `Europe/Berlin`.
+    """
+    try:
+        from celery.schedules import crontab
+    except ImportError:
+        return MISSING
+    return " ".join(_complaints(entries, timezone, crontab.from_string))
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+class FilterModule:
+    """The filter, as Ansible asks for it."""
+
+    def filters(self) -> dict[str, Callable]:
+        return {"schedule_complaints": schedule_complaints}

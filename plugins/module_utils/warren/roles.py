@@ -1,0 +1,39 @@
+"""The files of the kit's roles, for the action plugins that read them for another role or for all hosts."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.parsing.dataloader import DataLoader
+
+ROLES = Path(__file__).resolve().parents[3] / "roles"
+
+
+@cache
+def read(loader: DataLoader, role: str, name: str) -> Any:
+    """Return what a YAML file of a role holds, with its templates. Whoever asks again gets the same object."""
+    return loader.load_from_file(str(ROLES / role / name), trusted_as_template=True) or {}
+
+
+def variables_of(loader: DataLoader, role: str, given: dict[str, Any], *files: str) -> dict[str, Any]:
+    """Return the variables that a role has: its defaults, what it is given, and its own.
+
+    :param files: of its folder `vars`, besides main.yml.
+    """
+    own = {}
+    for name in ("main.yml", *files):
+        own |= read(loader, role, f"vars/{name}")
+    return read(loader, role, "defaults/main.yml") | given | own
+
+
+@cache
+def options_of(role: str) -> dict[str, dict]:
+    """Return the specification of a role's inputs, by name."""
+    spec = yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())
+    return spec["argument_specs"]["main"]["options"]
+
+
+def has_rules(role: str) -> bool:
+    """Return whether a role has rules for its inputs."""
+    return (ROLES / role / "vars/rules.yml").exists()

@@ -1,0 +1,48 @@
+"""Rules about inputs: what is wrong, in sentences that say what to type. For the action plugins that check inputs."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from ansible.errors import AnsibleError
+
+NEEDED = {"name", "that", "message"}
+
+
+def checked(rules: Any) -> list[dict]:
+    """Return rules that have what they need, and no more.
+
+    :raises ValueError: when they have not.
+    """
+    if not all(isinstance(rule, dict) and NEEDED <= rule.keys() <= NEEDED | {"loop"} for rule in rules):
+        raise ValueError("Each rule needs name, that and message, and may have loop.")
+    return rules
+
+
+def wrong_by(rules: list[dict], variables: Mapping[str, Any], templar_for: Callable[..., Any]) -> list[str]:
+    """Return a sentence for each broken rule, each once; where none is, one for each that cannot be checked.
+
+    :param rules: each has `name`, what is wanted; `that`, an expression or a list of some; `message`, what to say where
+        it is not so, which is filled in only then; and perhaps `loop`, values that are checked one by one as `item`.
+    :param templar_for: returns a templar for some `available_variables`.
+    """
+    broken, unknown = [], []
+    for rule in rules:
+        try:
+            broken += _broken(rule, variables, templar_for)
+        except AnsibleError as error:
+            unknown.append(f"It cannot be checked whether {rule['name']}: {error}")
+    # A broken rule may be why another cannot be checked. One about programs says the same of each.
+    return list(dict.fromkeys(broken or unknown))
+
+
+def _broken(rule: dict, variables: Mapping[str, Any], templar_for: Callable[..., Any]) -> Iterator[str]:
+    """Yield what is wrong by one rule.
+
+    :raises AnsibleError: when an expression cannot be evaluated.
+    """
+    wanted = rule["that"] if isinstance(rule["that"], list) else [rule["that"]]
+    items = templar_for(available_variables=variables).template(rule["loop"]) if "loop" in rule else [None]
+    for item in items:
+        templar = templar_for(available_variables=variables | ({"item": item} if "loop" in rule else {}))
+        if not all(templar.evaluate_conditional(expression) for expression in wanted):
+            yield str(templar.template(rule["message"])).strip()
