@@ -35,7 +35,8 @@ author: [Warren]
 """
 
 # More say nothing new.
-MOST_NAMES, MOST_SENTENCES = 5, 20
+MOST_NAMES = 5
+MOST_SENTENCES = 20
 
 
 class Host:
