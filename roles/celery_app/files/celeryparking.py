@@ -1,0 +1,213 @@
+"""A worker that parks what Celery would drop, or repeat forever. The settings name its consumer and its requests.
+
+A message that cannot be done goes to the queue `warren-parked`, with the reason in its headers, and is acknowledged
+only when the broker has confirmed that. Where that fails, it stays in its own queue. Parked are
+
+- a task that the release does not have, and a message that is no task, cannot be decoded, or has content that the
+  settings do not accept;
+- a task that rejects its message without requeueing it;
+- a task whose process has died WARREN_DEATHS times while it ran; until then it goes back to the end of its queue, with
+  the count in a header;
+- a task that has expired, with WARREN_PARK_EXPIRED.
+
+What another consumer rejects, or a queue with a limit drops, the brokers park: the queues' policy names the exchange
+`warren-parking`. playbooks/parked.yml lists what is parked, sends it again, or throws it away.
+"""
+
+import functools
+import time
+
+import remotecontrol
+from celery import bootsteps
+from celery.exceptions import WorkerLostError
+from celery.utils.log import get_logger
+from celery.worker import request, state
+from kombu import Exchange, Producer, Queue
+
+QUEUE = "warren-parked"
+EXCHANGE = "warren-parking"
+# Why RabbitMQ dead-letters a message. What has expired is what its sender wanted to expire.
+BROKER_REASONS = ("rejected", "maxlen", "delivery_limit")
+# Headers of a parked message: why, of which queue, since when (seconds since the epoch), and by which worker.
+REASON, ORIGIN, SINCE, BY = (f"warren-parked-{name}" for name in ("reason", "queue", "since", "by"))
+DEATHS = "warren-deaths"
+# Properties that a copy must not have: kombu sets the first three, and it would expire, or be refused.
+OWN_PROPERTIES = {"application_headers", "content_type", "content_encoding", "delivery_mode", "expiration", "user_id"}
+# The worker waits for a publish. Where it fails, the message is still in its queue.
+TRIES = 3
+CONFIRM_SECONDS = 5
+SECONDS_BEFORE_THE_NEXT_TRY = 5
+
+logger = get_logger(__name__)
+
+
+def parking_queue():
+    """Return the parking queue, and where the brokers put what they dead-letter."""
+    return Queue(QUEUE, durable=True), Exchange(EXCHANGE, type="headers", durable=True)
+
+
+def declare(channel):
+    """Declare both, and connect them."""
+    queue, exchange = (entity(channel) for entity in parking_queue())
+    queue.queue_declare()
+    exchange.declare()
+    for reason in BROKER_REASONS:
+        # Only this kind of match looks at headers that begin with x-.
+        queue.bind_to(exchange, arguments={"x-match": "any-with-x", "x-first-death-reason": reason})
+
+
+@functools.cache
+def connections(app):
+    """Return connections for publishing with confirms, whatever the client of other publishes is."""
+    options = {**app.conf.broker_transport_options, "confirm_publish": True}
+    return app.connection_for_read(heartbeat=0, transport_options=options).Pool(2)
+
+
+def publish(app, message, queue, headers):
+    """Publish a copy of a message straight to a queue; returns when the broker has confirmed it.
+
+    :raises Exception: of several kinds, when the broker does not.
+    """
+    # kombu has decompressed the body, unless that has failed.
+    kept = {name: value for name, value in headers.items() if name != "compression" or message.errors}
+    properties = {name: value for name, value in message.properties.items() if name not in OWN_PROPERTIES}
+    for tries_left in reversed(range(TRIES)):
+        with connections(app).acquire(block=True) as connection:
+            try:
+                with connection.channel() as channel:
+                    # The broker confirms a message for a queue that somebody has deleted, too, and drops it.
+                    Queue(queue, durable=True)(channel).queue_declare(passive=queue != QUEUE)
+                    Producer(channel, auto_declare=False).publish(
+                        message.body,
+                        exchange="",
+                        routing_key=queue,
+                        headers=kept,
+                        content_type=message.content_type or "application/octet-stream",
+                        content_encoding=message.content_encoding or "binary",
+                        delivery_mode=2,
+                        confirm_timeout=CONFIRM_SECONDS,
+                        **properties,
+                    )
+                return
+            except (*connection.connection_errors, *connection.channel_errors):
+                connection.collect(socket_timeout=1)
+                if not tries_left:
+                    raise
+
+
+def park(app, message, reason, queue, by):
+    """Publish a copy of a message to the parking queue.
+
+    :raises Exception: of several kinds, when the broker does not confirm it.
+    """
+    said = {REASON: reason[:500], ORIGIN: queue, SINCE: int(time.time()), BY: by}
+    publish(app, message, QUEUE, {**message.headers, **said})
+    name = (message.headers or {}).get("task", "a message")
+    logger.warning("Parked %s[%s]: %s", name, (message.headers or {}).get("id"), reason)
+
+
+class Consumer(remotecontrol.Consumer):
+    """The class that the setting `worker_consumer` names."""
+
+    # The worker's own: a request does not know it.
+    current = None
+
+    class Blueprint(remotecontrol.Consumer.Blueprint):
+        """Declares the parking queue before tasks are consumed."""
+
+        default_steps = (*remotecontrol.Consumer.Blueprint.default_steps, "celeryparking:Parking")
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        Consumer.current = self
+
+    @classmethod
+    def queue_of(cls, message):
+        """Return the name of the queue that a message came from."""
+        tags = getattr(cls.current and cls.current.task_consumer, "_active_tags", {})
+        names = {tag: name for name, tag in tags.items()}
+        return names.get(message.delivery_info.get("consumer_tag"), message.delivery_info.get("routing_key"))
+
+    def _park(self, message, reason):
+        try:
+            park(self.app, message, reason, self.queue_of(message), self.hostname)
+        except Exception:
+            logger.exception("Cannot park a message (%s); it goes back to its queue.", reason)
+            back = (logger, self.connection_errors, True)
+            self.timer.call_after(SECONDS_BEFORE_THE_NEXT_TRY, message.reject_log_error, back)
+        else:
+            message.ack_log_error(logger, self.connection_errors)
+
+    def on_unknown_task(self, body, message, exc):
+        """Park a task that the release does not have."""
+        name = message.headers.get("task") or (message.payload or {}).get("task")
+        self._park(message, f"unknown task: {self.hostname} has no task {name}")
+
+    def on_unknown_message(self, body, message):
+        """Park a message that is no task."""
+        self._park(message, "no task: the message names none")
+
+    def on_invalid_task(self, body, message, exc):
+        """Park a task that cannot be read, or has content that is not accepted."""
+        self._park(message, f"not accepted: {exc!r}")
+
+    def on_decode_error(self, message, exc):
+        """Park a message that cannot be decoded."""
+        self._park(message, f"not decoded: {exc!r}")
+
+
+class Parking(bootsteps.StartStopStep):
+    """The step of the consumer that declares the parking queue."""
+
+    requires = ("celery.worker.consumer.connection:Connection",)
+
+    def start(self, c):
+        """Declare it."""
+        with c.connection.channel() as channel:
+            declare(channel)
+
+
+class Request(request.Request):
+    """The class that Celery's tasks name."""
+
+    _died = False
+
+    def on_failure(self, exc_info, *arguments, **options):
+        """Remember whether the process has died, of what is not the worker's own end."""
+        exc = getattr(exc_info.exception, "exc", exc_info.exception)
+        self._died = isinstance(exc, (WorkerLostError, SystemExit, KeyboardInterrupt)) and not state.should_terminate
+        return super().on_failure(exc_info, *arguments, **options)
+
+    def reject(self, requeue=False):
+        """Park the message, or put it back with the count of the processes that have died of it."""
+        deaths, most = self._message.headers.get(DEATHS, 0) + 1, self._app.conf.get("WARREN_DEATHS")
+        if self.acknowledged or (requeue and not (self._died and most)):
+            super().reject(requeue)
+        elif not requeue:
+            self._leave(self._park, "rejected: the task has rejected its message")
+        elif deaths >= most:
+            self._leave(self._park, f"deaths: {deaths} processes have died of it")
+        else:
+            self._leave(self._put_back, deaths)
+
+    def _announce_revoked(self, reason, terminated, signum, expired):
+        if expired and self._app.conf.get("WARREN_PARK_EXPIRED") and not self.acknowledged:
+            self._leave(self._park, "expired")
+        super()._announce_revoked(reason, terminated, signum, expired)
+
+    def _leave(self, move, about):
+        """Acknowledge the message when it has moved; where it cannot, it goes back to its queue."""
+        try:
+            move(about)
+        except Exception:
+            logger.exception("%s[%s] cannot be moved (%s); it goes back to its queue.", self.name, self.id, about)
+            super().reject(requeue=True)
+        else:
+            self.acknowledge()
+
+    def _park(self, reason):
+        park(self._app, self._message, reason, Consumer.queue_of(self._message), self._hostname)
+
+    def _put_back(self, deaths):
+        queue = Consumer.queue_of(self._message)
+        publish(self._app, self._message, queue, {**self._message.headers, DEATHS: deaths})

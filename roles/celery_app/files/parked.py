@@ -1,0 +1,103 @@
+"""List the parked messages, send some again, or throw some away. Works with any Celery project.
+
+Usage: parked.py list|replay|discard [--id ID] [--task NAME] [--reason WORD] [--queue QUEUE] [--known MODULE]
+
+The options choose messages: all that match each one. WORD is the first of a reason, such as `unknown`. With --known,
+only tasks that the project's MODULE has. `replay` sends a message to the queue that it came from, and takes it out when
+the broker has confirmed that; `discard` takes it out. All others stay, in their order.
+
+Prints JSON: `parked`, a list of the chosen messages, each with `id`, `task`, `queue`, `reason`, `since` (ISO 8601),
+`by`, `arguments` (as much as the sender has shown) and `done`, whether it was sent or taken out; and `total`, how many
+messages were there. Exits with 1 when a chosen one could not be sent again, and says why in `error`.
+"""
+
+import argparse
+import json
+import sys
+from datetime import UTC, datetime
+
+import celeryparking
+from celerycontrol import app
+from kombu.exceptions import ChannelError
+
+
+def described(message):
+    """Return what is known of a message: a worker's own words, or what RabbitMQ says of one that it parked."""
+    headers, death = message.headers, (message.headers.get("x-death") or [{}])[0]
+    by_broker = f"{death.get('reason')}: by the broker"
+    since = headers.get(celeryparking.SINCE) or getattr(death.get("time"), "timestamp", int)()
+    return {
+        "id": headers.get("id") or message.properties.get("correlation_id"),
+        "task": headers.get("task"),
+        "queue": headers.get(celeryparking.ORIGIN) or death.get("queue"),
+        "reason": headers.get(celeryparking.REASON) or by_broker,
+        "since": datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds"),
+        "by": headers.get(celeryparking.BY) or "the broker",
+        "arguments": f"{headers.get('argsrepr', '')} {headers.get('kwargsrepr', '')}".strip(),
+    }
+
+
+def messages(channel):
+    """Yield every message that is in the queue now; what is not acknowledged goes back when the channel ends."""
+    queue = celeryparking.parking_queue()[0](channel)
+    celeryparking.declare(channel)
+    for _ in range(queue.queue_declare(passive=True).message_count):
+        if (message := queue.get()) is not None:
+            yield message
+
+
+def chosen(said, options, known):
+    """Return whether the options choose a message."""
+    wanted = {"id": options.id, "task": options.task, "queue": options.queue}
+    return (
+        all(value is None or said[name] == value for name, value in wanted.items())
+        and (options.reason is None or said["reason"].startswith(f"{options.reason}"))
+        and (known is None or said["task"] in known)
+    )
+
+
+def replay(message, said):
+    """Send a message to the queue that it came from, without what was added when it was parked."""
+    own = {celeryparking.REASON, celeryparking.ORIGIN, celeryparking.SINCE, celeryparking.BY, celeryparking.DEATHS}
+    headers = {name: value for name, value in message.headers.items() if name not in own and not name.startswith("x-")}
+    celeryparking.publish(app, message, said["queue"], headers)
+
+
+def main():
+    """Do it, and print what was done."""
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("what", choices=["list", "replay", "discard"])
+    for name in ("id", "task", "reason", "queue", "known"):
+        parser.add_argument(f"--{name}")
+    options = parser.parse_args()
+    known = None
+    if options.known:
+        from celery.app.utils import find_app
+
+        project = find_app(options.known)
+        project.loader.import_default_modules()
+        known = set(project.tasks)
+    found, total = [], 0
+    with app.connection_for_read() as connection, connection.channel() as channel:
+        for message in messages(channel):
+            total += 1
+            said = described(message)
+            if not chosen(said, options, known):
+                continue
+            found.append(said | {"done": False})
+            if options.what == "list":
+                continue
+            try:
+                if options.what == "replay":
+                    replay(message, said)
+            except (*connection.channel_errors, *connection.connection_errors, ChannelError) as error:
+                found[-1]["error"] = f"{said['queue']}: {error}"
+                continue
+            message.ack()
+            found[-1]["done"] = True
+    print(json.dumps({"parked": found, "total": total}))
+    return 1 if any("error" in said for said in found) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
