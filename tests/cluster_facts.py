@@ -184,6 +184,7 @@ def cluster_facts():
                 "users": [{"name": "celery", "configure": "c", "write": "w", "read": "r"}],
                 "page_user": "look",
                 "longest_task_seconds": 300,
+                "longest_countdown_seconds": 0,
                 "prefetch_multiplier": 1,
                 "child_memory_kib": 262144,
                 "arguments": ["--without-gossip"],
@@ -194,6 +195,7 @@ def cluster_facts():
             "commands": {
                 "verify": f"{COMMAND} playbooks/verify.yml",
                 "deploy": f"{COMMAND} playbooks/site.yml --tags",
+                "parked": f"{COMMAND} playbooks/parked.yml",
                 "heal": f"{COMMAND} playbooks/drills/heal.yml",
                 "page_off": f"{COMMAND} playbooks/management.yml -e state=off",
             },

@@ -361,10 +361,9 @@ def test_the_site_is_deployed_in_the_order_of_the_table_of_parts():
             names += [imported["name"]] if imported and "tasks_from" not in imported else []
         found += [(name, play["hosts"]) for name in names]
     assert [name for name, _ in found] == [part["role"] for part in kit.PARTS]
-    # A program of the project is deployed with the release, on all hosts that have it.
-    of_the_project = {"celery_workers", "celery_beat"}
     for (name, hosts), part in zip(found, kit.PARTS, strict=True):
-        assert hosts == ("celery" if part["group"] in of_the_project else part["group"]), name
+        # A scheduler is removed where the inventory has it no longer.
+        assert hosts == ("celery" if name == "celery_beat" else part["group"]), name
 
 
 def test_every_play_and_task_of_the_playbooks_has_a_name():

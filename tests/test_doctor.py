@@ -300,6 +300,14 @@ def test_where_all_is_well_every_check_is_ok(facts):
             "`redis-ask locks -n 1 --scan` on mon1",
         ),
         (
+            "no task is parked",
+            "mq1",
+            "rabbitmq",
+            broker(QUEUE | {"name": "default"}, EVENTS, QUEUE | {"name": "warren-parked", "ready": 3, "consumers": 0}),
+            "3 tasks wait for somebody",
+            "playbooks/parked.yml`",
+        ),
+        (
             "room for tracked connections",
             "mq1",
             "host",
@@ -375,6 +383,7 @@ BROKERS = {
     "file handles of the brokers",
     "disk space for the brokers",
     "queues are consumed",
+    "no task is parked",
     "mirrors are in sync",
     "event queues have bounds",
     "event queues are read",

@@ -254,7 +254,8 @@ def test_a_drill_in_which_nothing_was_accepted_fails():
 def test_the_summary_is_one_line():
     line = summary(build_drill(facts(), [*GAP, done(0, 50), done(10, 50), done(20, 50)]))
     assert line == (
-        "broker_frozen  PASSED  5400 accepted, 5400 done, 0 lost, 3 twice; gaps: done 6.0 s, accepted 6.0 s; exits 1; "
+        "broker_frozen  PASSED  5400 accepted, 5400 done, 0 parked, 0 lost, 3 twice; "
+        "gaps: done 6.0 s, accepted 6.0 s; exits 1; "
         "normal 0.0 s after the heal"
     )
     never = summary(build_drill(facts(), [accepted(1, 10), accepted(2, 40), done(1, 11), done(2, 41)]))
@@ -268,7 +269,7 @@ def test_the_summary_is_one_line():
 def test_without_a_bound_nothing_is_judged():
     drill = build_drill(facts(bounds={}), BOUNDED)
     assert (drill["passed"], drill["failures"]) == (None, [])
-    assert summary(drill).startswith("broker_frozen  MEASURED  5 accepted, 4 done, 2 lost, 1 twice; ")
+    assert summary(drill).startswith("broker_frozen  MEASURED  5 accepted, 4 done, 0 parked, 2 lost, 1 twice; ")
     assert page(drill, BOUNDED).count("measured") == 2
     assert table([drill]).splitlines()[1].endswith("  -")
     assert table([drill]).splitlines()[-1] == "0 passed, 0 failed"

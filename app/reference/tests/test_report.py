@@ -37,6 +37,7 @@ def test_everything_done():
         "accepted": 2,
         "refused": 0,
         "done": 2,
+        "parked": 0,
         "lost": 0,
         "lost_numbers": [],
         "duplicated": 0,
@@ -51,6 +52,14 @@ def test_everything_done():
         "longest_accept_gap": {"seconds": 1.0, "began": 0.0},
         "unreadable_lines": 3,
     }
+
+
+def test_a_parked_task_is_not_lost_unless_it_was_done():
+    parked = [{"event": "parked", "task_id": accepted(n, 0)["task_id"]} for n in (1, 2, 9)]
+    records = [accepted(1, 0), accepted(2, 1), accepted(3, 2), done(2, 3)]
+    report = build_report("r", records + parked)
+    counts = {name: report[name] for name in ("accepted", "done", "parked", "lost", "lost_numbers")}
+    assert counts == {"accepted": 3, "done": 1, "parked": 1, "lost": 1, "lost_numbers": [3]}
 
 
 def test_lost_lists_the_first_twenty_numbers():

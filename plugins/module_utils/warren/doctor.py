@@ -12,6 +12,7 @@ from typing import Any
 from warren.model import (
     BOLD,
     GREEN,
+    PARKED,
     RED,
     YELLOW,
     Cluster,
@@ -198,6 +199,14 @@ def queues_are_consumed(cluster: Cluster) -> Result:
     return f"{len(found)} of {len(wanted)} task queues", wrong, repair
 
 
+@check("no task is parked", "brokers")
+def no_task_is_parked(cluster: Cluster) -> Result:
+    queue = cluster.queues.get(PARKED)
+    parked = queue.ready if queue else 0
+    wrong = [f"{parked} tasks wait for somebody to look at their reason"] if parked else []
+    return f"{parked} tasks", wrong, f"`{cluster.facts['commands']['parked']}`"
+
+
 @check("mirrors are in sync", "brokers")
 def mirrors_are_in_sync(cluster: Cluster) -> Result:
     behind = [name for name, queue in cluster.queues.items() if set(queue.mirrors) - set(queue.synchronised)]
@@ -256,7 +265,8 @@ def the_management_plugin_is_off(cluster: Cluster) -> Result:
 @check("a task may be held for long enough", "brokers", "inventory")
 def a_task_may_be_held_for_long_enough(cluster: Cluster) -> Result:
     timeouts = {host: (said.consumer_timeout_milliseconds or 0) / 1000 for host, said in cluster.brokers.known.items()}
-    needed = 2 * cluster.inventory.known["longest_task_seconds"]
+    wanted = cluster.inventory.known
+    needed = wanted["longest_countdown_seconds"] + 2 * wanted["longest_task_seconds"]
     # 0 is no limit.
     short = {host: seconds for host, seconds in timeouts.items() if 0 < seconds < needed}
     wrong = [

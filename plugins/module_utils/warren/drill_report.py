@@ -68,6 +68,10 @@ class InputError(Exception):
     """The input is unusable; the text says why, in one line."""
 
 
+# Records of a publish.
+ATTEMPTS = ("accepted", "refused")
+
+
 def read_json(path):
     """Return what the JSON file `path` holds.
 
@@ -139,7 +143,7 @@ def build_drill(facts, records, unreadable_lines=0):
     :raises InputError: when the fault lies outside the load, so that the drill would show nothing.
     """
     done = [record for record in records if record["event"] == "done"]
-    attempts = {record["task_id"]: record for record in records if record["event"] != "done"}
+    attempts = {record["task_id"]: record for record in records if record["event"] in ATTEMPTS}
     times = [record["time"] for record in attempts.values()]
     if times and not min(times) <= facts["fault_time"] <= max(times):
         where = f"the load of run {facts['run']}, which went from {min(times)} to {max(times)}"
@@ -189,7 +193,7 @@ def normal_seconds(records, heal_time, rate):
     accepted = sorted((r["time"], first_done.get(r["task_id"], math.inf)) for r in records if r["event"] == "accepted")
     accept_times = [time for time, _ in accepted]
     all_done_by = list(accumulate((done_time for _, done_time in accepted), max))
-    last_attempt = max((record["time"] for record in records if record["event"] != "done"), default=-math.inf)
+    last_attempt = max((record["time"] for record in records if record["event"] in ATTEMPTS), default=-math.inf)
     for now in done_times[bisect_left(done_times, heal_time) :]:
         older = bisect_left(accept_times, now - NORMAL_LATENCY_SECONDS)
         if older and all_done_by[older - 1] > now:
@@ -320,7 +324,8 @@ def summary(drill):
     normal = drill["normal_seconds"]
     verdict = "PASSED" if drill["passed"] else "MEASURED"
     return (
-        f"{drill['drill']}  {verdict}  {drill['accepted']} accepted, {drill['done']} done, {drill['lost']} lost, "
+        f"{drill['drill']}  {verdict}  {drill['accepted']} accepted, {drill['done']} done, "
+        f"{drill['parked']} parked, {drill['lost']} lost, "
         f"{drill['duplicated']} twice; gaps: done {drill['done_gap_seconds']:.1f} s, "
         f"accepted {drill['accept_gap_seconds']:.1f} s; exits {drill['worker_exits_total']}; "
         + ("never normal after the heal" if normal is None else f"normal {normal:.1f} s after the heal")

@@ -11,11 +11,12 @@ The facts, as playbooks/status/vars/facts.yml gives them:
     asked -- for each host when it was asked and when it had answered, seconds since the epoch, a pair
     expected -- what the roles' inputs say, or null where no host was asked: `databases`, their names; `scraped`, for
         each job of Prometheus the names of its targets; `policies` and `users` as the role rabbitmq takes them;
-        `page_user` (whom management.yml makes), `longest_task_seconds`, `prefetch_multiplier`, `child_memory_kib`
-        (0 is no limit), and `arguments`, which every worker program must have
+        `page_user` (whom management.yml makes), `longest_task_seconds`, `longest_countdown_seconds`,
+        `prefetch_multiplier`, `child_memory_kib` (0 is no limit), and `arguments`, which every worker program must have
     thresholds -- from where on something is wrong, by the names of inventory/kit/thresholds.yml without
         `cluster_threshold_`
-    commands -- what to type for the whole cluster: `verify`, `heal`, `page_off`, and `deploy`, which a tag completes
+    commands -- what to type for the whole cluster: `verify`, `heal`, `parked`, `page_off`, and `deploy`, which a tag
+        completes
 """
 
 import json
@@ -480,6 +481,10 @@ class Answers(Generic[Part]):
     def unknown(self) -> list[str]:
         """For each other a sentence with its name."""
         return [f"{name}: {part}" for name, part in self.parts.items() if isinstance(part, NoAnswerError)]
+
+
+# Where workers and brokers put what cannot be done; roles/celery_app/files/celeryparking.py says what.
+PARKED = "warren-parked"
 
 
 class Cluster:

@@ -11,6 +11,7 @@ from warren.model import (
     BEAT_LOOK,
     BOLD,
     GREEN,
+    PARKED,
     RED,
     Answers,
     Cluster,
@@ -156,6 +157,10 @@ def queues_section(cluster: Cluster) -> Section:
             queue.consumers == 0 and "nobody consumes it",
             behind and f"its copy on {', '.join(map(shown, behind))} is not in sync yet",
         )
+    if parked := queues.pop(PARKED, None):
+        said = {"ready": parked.ready, "unacknowledged": parked.unacknowledged, "leader": cluster.leaders[PARKED]}
+        look = f"type `{cluster.facts['commands']['parked']}`"
+        section.add("parked", said, parked.ready and f"{parked.ready} tasks wait for you, with the reason: {look}")
     others = list(queues.values())
     section.add(
         f"others: {len(others)}",

@@ -7,8 +7,9 @@ only tasks that the project's MODULE has. `replay` sends a message to the queue 
 the broker has confirmed that; `discard` takes it out. All others stay, in their order.
 
 Prints JSON: `parked`, a list of the chosen messages, each with `id`, `task`, `queue`, `reason`, `since` (ISO 8601),
-`by`, `arguments` (as much as the sender has shown) and `done`, whether it was sent or taken out; and `total`, how many
-messages were there. Exits with 1 when a chosen one could not be sent again, and says why in `error`.
+`by`, `arguments` (as much as the sender has shown) and `done`, whether it was sent or taken out; `total`, how many
+messages were there; and `kinds`, a line for each task and reason of the chosen ones. Exits with 1 when a chosen one
+could not be sent again, and says why in its `error`.
 """
 
 import argparse
@@ -63,6 +64,26 @@ def replay(message, said):
     celeryparking.publish(app, message, said["queue"], headers)
 
 
+def tasks_of(module):
+    """Return the names of a project's tasks. Its import may take long, so it waits for a message."""
+    from celery.app.utils import find_app
+
+    project = find_app(module)
+    project.loader.import_default_modules()
+    return set(project.tasks)
+
+
+def kinds(found):
+    """Return a line for each task and reason: how many, and since when."""
+    times = {}
+    for said in sorted(found, key=lambda said: said["since"]):
+        times.setdefault((said["task"], said["queue"], said["reason"]), []).append(said["since"])
+    return [
+        f"{len(since)} x {task or 'no task'} of the queue {queue}, since {since[0]}: {reason}"
+        for (task, queue, reason), since in times.items()
+    ]
+
+
 def main():
     """Do it, and print what was done."""
     parser = argparse.ArgumentParser(usage=__doc__)
@@ -70,18 +91,13 @@ def main():
     for name in ("id", "task", "reason", "queue", "known"):
         parser.add_argument(f"--{name}")
     options = parser.parse_args()
-    known = None
-    if options.known:
-        from celery.app.utils import find_app
-
-        project = find_app(options.known)
-        project.loader.import_default_modules()
-        known = set(project.tasks)
-    found, total = [], 0
+    found, total, known = [], 0, None
     with app.connection_for_read() as connection, connection.channel() as channel:
         for message in messages(channel):
             total += 1
             said = described(message)
+            if options.known and known is None:
+                known = tasks_of(options.known)
             if not chosen(said, options, known):
                 continue
             found.append(said | {"done": False})
@@ -95,7 +111,7 @@ def main():
                 continue
             message.ack()
             found[-1]["done"] = True
-    print(json.dumps({"parked": found, "total": total}))
+    print(json.dumps({"parked": found, "total": total, "kinds": kinds(found)}))
     return 1 if any("error" in said for said in found) else 0
 
 

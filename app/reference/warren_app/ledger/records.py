@@ -19,6 +19,7 @@ _REQUIRED = {
         "host": str,
         "redelivered": bool,
     },
+    "parked": {"task_id": str},
 }
 
 
@@ -83,7 +84,9 @@ def append(kind, run, record):
 
 
 def read_run(base, run):
-    """Read every accepted-*.jsonl and done-*.jsonl of a run, in subfolders too.
+    """Read every accepted-*.jsonl and done-*.jsonl of a run, in subfolders too, and parked.json.
+
+    The last is what Warren's parked.py prints, of all runs: a task in it waits for an operator.
 
     :param base: the folder of all runs, a Path.
     :param run: run id.
@@ -122,6 +125,9 @@ def read_run(base, run):
                 result.unreadable_lines += 1
             else:
                 result.records.append(record)
+    for path in folder.rglob("parked.json"):
+        ids = {said["id"] for said in json.loads(path.read_text())["parked"]}
+        result.records += [{"event": "parked", "task_id": task_id} for task_id in ids if task_id]
     return result
 
 

@@ -21,7 +21,8 @@ def build_report(run, records, unreadable_lines=0):
         accepted -- tasks the broker accepted
         refused -- tasks whose publish reported an error, whatever became of them
         done -- distinct tasks done
-        lost, lost_numbers -- accepted tasks without a done record; the first 20 numbers
+        parked -- accepted tasks without a done record that are parked with a reason
+        lost, lost_numbers -- all other accepted tasks without a done record; the first 20 numbers
         duplicated, duplicated_numbers -- tasks done more than once; the first 20 numbers
         unconfirmed -- tasks done although their publish reported an error
         unrecorded -- tasks done of which the producer's files know nothing
@@ -39,17 +40,20 @@ def build_report(run, records, unreadable_lines=0):
         accepted publish to the beginning of the gap). They, duration_seconds and tasks_per_second
         are null when nothing was accepted.
     """
-    accepted, refused, done = {}, {}, []
+    accepted, refused, done, parked = {}, {}, [], set()
     for record in records:
         if record["event"] == "done":
             done.append(record)
+        elif record["event"] == "parked":
+            parked.add(record["task_id"])
         else:
             producer = accepted if record["event"] == "accepted" else refused
             producer[record["task_id"]] = record
 
     executions = Counter(record["task_id"] for record in done)
     done_numbers = {record["task_id"]: record["number"] for record in done}
-    lost = sorted(accepted[task_id]["number"] for task_id in accepted.keys() - executions.keys())
+    undone = accepted.keys() - executions.keys()
+    lost = sorted(accepted[task_id]["number"] for task_id in undone - parked)
     duplicated = sorted(done_numbers[task_id] for task_id, times in executions.items() if times > 1)
 
     report = {
@@ -57,6 +61,7 @@ def build_report(run, records, unreadable_lines=0):
         "accepted": len(accepted),
         "refused": len(refused),
         "done": len(executions),
+        "parked": len(undone & parked),
         "lost": len(lost),
         "lost_numbers": lost[:LISTED],
         "duplicated": len(duplicated),
@@ -101,6 +106,7 @@ def format_report(report):
         ("accepted", report["accepted"]),
         ("refused", report["refused"]),
         ("done", report["done"]),
+        ("parked", report["parked"]),
         ("lost", _with_numbers(report["lost"], report["lost_numbers"])),
         ("duplicated", _with_numbers(report["duplicated"], report["duplicated_numbers"])),
         ("unconfirmed", report["unconfirmed"]),

@@ -1,0 +1,148 @@
+"""The Celery project on the control node: which of its files make a release, and what is wrong with it."""
+
+import hashlib
+import os
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from configparser import ConfigParser
+from functools import cache
+from pathlib import Path
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+# Folders that hold no source, wherever they are; a virtual environment has the file pyvenv.cfg.
+NO_SOURCE = re.compile(r"\..*|__pycache__|node_modules|.*\.egg-info")
+# What a build leaves at the top, unless it is a package of the project.
+BUILT = {"build", "dist"}
+# As roles/celery_app/files/build.py has it, which looks at what was built.
+OLDEST_CELERY = (5, 4)
+NEWEST_CELERY = (5, 7)
+# A build of a project that takes its version from git has no git: these tell it, by what is in its pyproject.toml.
+VERSION_VARIABLES = {
+    "setuptools-scm": "SETUPTOOLS_SCM_PRETEND_VERSION",
+    "setuptools_scm": "SETUPTOOLS_SCM_PRETEND_VERSION",
+    "hatch-vcs": "SETUPTOOLS_SCM_PRETEND_VERSION",
+    "versioningit": "SETUPTOOLS_SCM_PRETEND_VERSION",
+    "pdm-backend": "PDM_BUILD_SCM_VERSION",
+    "poetry-dynamic-versioning": "POETRY_DYNAMIC_VERSIONING_BYPASS",
+}
+
+
+def _is_source(folder: Path, name: str, top: bool) -> bool:
+    if NO_SOURCE.fullmatch(name) or (folder / name / "pyvenv.cfg").exists():
+        return False
+    return not (top and name in BUILT and not (folder / name / "__init__.py").exists())
+
+
+def source_paths(source: Path) -> Iterator[Path]:
+    """Yield the files and links of a project, but for what is no source."""
+    for folder, folders, files in os.walk(source):
+        here = Path(folder)
+        folders[:] = sorted(name for name in folders if _is_source(here, name, here == source))
+        yield from (here / name for name in folders if (here / name).is_symlink())
+        yield from (here / name for name in sorted(files) if not name.startswith("."))
+
+
+def source_files(source: Path) -> dict[str, str]:
+    """Return the checksum of each file of a project, and the target of each link, by the path within the project.
+
+    :raises OSError: when one cannot be read.
+    """
+    found = {}
+    for path in source_paths(source):
+        about = f"-> {path.readlink()}" if path.is_symlink() else hashlib.sha256(path.read_bytes()).hexdigest()
+        found[str(path.relative_to(source))] = about
+    return found
+
+
+def _pyproject(source: Path) -> dict:
+    try:
+        return tomllib.loads((source / "pyproject.toml").read_text())
+    except FileNotFoundError:
+        return {}
+
+
+def git_version(source: Path) -> dict[str, str]:
+    """Return the variables that tell a build the project's version, where it takes that from git; else an empty dict.
+
+    The version is the last tag's, with `.devN+gHASH` where N commits came after it, as setuptools-scm makes it.
+    """
+    asked = str(_pyproject(source).get("build-system", {}).get("requires", []))
+    names = {variable for package, variable in VERSION_VARIABLES.items() if package in asked}
+    if not names:
+        return {}
+    described = subprocess.run(
+        ["git", "-C", source, "describe", "--tags", "--long", "--match", "*[0-9]*"],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+    match = re.fullmatch(r"\D*([0-9][0-9.]*)\S*-(\d+)-(g[0-9a-f]+)\n", described)
+    if not match:
+        return dict.fromkeys(sorted(names), "0.0.0")
+    tag, after, commit = match.groups()
+    *first, last = tag.rstrip(".").split(".")
+    version = tag if after == "0" else f"{'.'.join([*first, str(int(last) + 1)])}.dev{after}+{commit}"
+    return dict.fromkeys(sorted(names), version)
+
+
+def requires_python(source: str) -> str:
+    """Return which versions of Python a project takes, such as `>=3.12`; empty where it does not say."""
+    folder = Path(source)
+    said = _pyproject(folder).get("project", {}).get("requires-python")
+    if said is None:
+        setup = ConfigParser()
+        setup.read(folder / "setup.cfg")
+        said = setup.get("options", "python_requires", fallback="")
+    return str(said)
+
+
+def takes_python(source: str, version: str) -> bool:
+    """Return whether a project takes a version of Python, such as `3.11.2`."""
+    return SpecifierSet(requires_python(source)).contains(version, prereleases=True)
+
+
+@cache
+def project_problems(source: str, lock: str) -> list[str]:
+    """Return a sentence for each thing for which no release can be made.
+
+    :param source: folder of the project.
+    :param lock: path of its lock file within it, or an empty text.
+    """
+    return list(_problems(Path(source), lock))
+
+
+def _problems(source: Path, lock: str) -> Iterator[str]:
+    if not source.is_dir() or not any((source / name).is_file() for name in ("pyproject.toml", "setup.py")):
+        advice = "set `cluster_app_source` to the folder that holds your pyproject.toml"
+        yield f"There is no Python project in {source}: {advice}."
+        return
+    try:
+        SpecifierSet(requires_python(str(source)))
+    except (InvalidSpecifier, tomllib.TOMLDecodeError) as error:
+        yield f"{source}/pyproject.toml cannot be read: {error}."
+    for path in source_paths(source):
+        if path.is_symlink() and not path.resolve().is_relative_to(source.resolve()):
+            yield f"{path} is a link to {path.readlink()}, outside the project: put a copy in its place."
+    if lock:
+        yield from _lock_problems(source, source / lock, seen=set())
+
+
+def _lock_problems(source: Path, file: Path, seen: set[Path]) -> Iterator[str]:
+    """Yield a sentence for each file that a lock file names and that is not there."""
+    if file in seen:
+        return
+    seen.add(file)
+    if not file.is_file():
+        advice = "set `cluster_app_requirements` to your lock file within the project's folder, or to '' without one"
+        yield f"{file} does not exist: {advice}."
+    elif file.name != "uv.lock" and file.suffix != ".toml":
+        text = file.read_text(errors="replace")
+        for nested in re.findall(r"^\s*(?:-r|-c|--requirement|--constraint)(?:\s+|=)?(\S+)", text, re.MULTILINE):
+            if "://" not in nested:
+                yield from _lock_problems(source, file.parent / nested, seen)
+        pinned = re.search(r"^celery(?:\[[^]]*\])?\s*==\s*(\d+)\.(\d+)", text, re.MULTILINE | re.IGNORECASE)
+        if pinned and not OLDEST_CELERY <= tuple(map(int, pinned.groups())) <= NEWEST_CELERY:
+            yield f"{file} pins Celery {'.'.join(pinned.groups())}; the kit supports 5.4 to 5.7: choose one of these."

@@ -1,0 +1,147 @@
+"""Build the wheels of a project and of all that it needs, in this folder. Runs as the build's own user.
+
+Usage: python3 - PYTHON LOCK [PACKAGE ...]
+
+PYTHON is the interpreter that the release runs with. LOCK is the project's lock file within its folder, or an empty
+text: requirements, with or without hashes, as pip, pip-tools, uv and poetry write them, `uv.lock`, or `pylock.toml`.
+PACKAGEs are those that the kit's settings need. ../source.tar.gz holds the project, and ../constraints.txt the versions
+that the kit has tried.
+
+First comes what the lock file pins, with its hashes. Then come the project, what the lock file names by a path (which
+has no hash), and the kit's packages, all in the versions of the first step. Where these contradict the kit's versions,
+the project's are right.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+# Tried in tests; a worker's settings name classes of Celery's own.
+OLDEST_CELERY, NEWEST_CELERY = (5, 4), (5, 7)
+NESTED = re.compile(r"(?:-r|--requirement)(?:\s+|=)?(?P<path>\S+)")
+CONSTRAINT = re.compile(r"(?:-c|--constraint)(?:\s+|=)?(?P<path>\S+)")
+EDITABLE = re.compile(r"(?:-e|--editable)(?:\s+|=)(?P<what>.+)")
+# What follows a requirement by path: hashes, which it cannot have, and a marker.
+AFTER_A_PATH = re.compile(r"\s+(?:--hash\S*|;).*")
+
+
+def logical_lines(text: str) -> Iterator[str]:
+    """Yield the lines of a requirements file, without comments and joined where one continues."""
+    for line in re.sub(r"\\\n\s*", " ", text).splitlines():
+        if line := re.sub(r"(^|\s)#.*", "", line).strip():
+            yield line
+
+
+def is_path(text: str) -> bool:
+    """Return whether a requirement names a folder or a file of the project."""
+    path = re.sub(r"\[.*", "", text)
+    return path.startswith((".", "/", "file:")) or (os.sep in path and "://" not in path and Path(path).exists())
+
+
+def split(file: Path) -> tuple[list[str], list[str]]:
+    """Return the lines of a requirements file that pip finds in an index, and the paths, both with nested files."""
+    indexed, paths = [], []
+    for line in logical_lines(file.read_text()):
+        if nested := NESTED.fullmatch(line):
+            more, other = split(file.parent / nested["path"])
+            indexed, paths = indexed + more, paths + other
+        elif constraint := CONSTRAINT.fullmatch(line):
+            indexed.append(f"--constraint {(file.parent / constraint['path']).resolve()}")
+        else:
+            editable = EDITABLE.fullmatch(line)
+            what = editable["what"] if editable else line
+            (paths if is_path(what) else indexed).append(AFTER_A_PATH.sub("", what) if is_path(what) else what)
+    return indexed, paths
+
+
+def of_pylock(lock: dict) -> list[str]:
+    """Return the lines of requirements that say what a pylock.toml does."""
+    lines = []
+    for package in lock["packages"]:
+        marker = f" ; {package['marker']}" if "marker" in package else ""
+        if folder := package.get("directory"):
+            lines.append(folder["path"] if folder["path"].startswith(".") else f"./{folder['path']}")
+        elif vcs := package.get("vcs"):
+            lines.append(f"{package['name']} @ {vcs['type']}+{vcs['url']}@{vcs['commit-id']}{marker}")
+        else:
+            files = [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]
+            hashes = "".join(f" --hash={kind}:{value}" for file in files for kind, value in file["hashes"].items())
+            lines.append(f"{package['name']}=={package['version']}{marker}{hashes}")
+    return lines
+
+
+def requirements_of(lock: Path) -> Path:
+    """Return a requirements file with what a lock file says; it may be that file itself."""
+    made = Path("../exported.txt")
+    if lock.name == "uv.lock":
+        run("../venv/bin/pip", "install", "--quiet", "--disable-pip-version-check", "uv")
+        options = ["--frozen", "--no-dev", "--no-emit-project", "--format", "requirements-txt", "--quiet"]
+        run("../venv/bin/uv", "export", *options, "--directory", lock.parent, "--output-file", made.resolve())
+    elif lock.suffix == ".toml":
+        made.write_text("\n".join(of_pylock(tomllib.loads(lock.read_text()))))
+    else:
+        return lock
+    return made
+
+
+def run(*command: object, check: bool = True) -> bool:
+    """Run a command, and return whether it succeeded; ends everything where it must."""
+    code = subprocess.run(list(map(str, command)), check=False).returncode
+    if check and code:
+        sys.exit(code)
+    return code == 0
+
+
+def plain(name: str) -> str:
+    """Return a package's name as wheels have it."""
+    return re.sub(r"[-_.]+", "_", name).lower()
+
+
+def built(wheels: Path) -> dict[str, str]:
+    """Return the version of each wheel, by the name of its package."""
+    return {plain(name): version for name, version in (wheel.name.split("-")[:2] for wheel in wheels.glob("*.whl"))}
+
+
+def main() -> None:
+    """Build them."""
+    python, lock, *packages = sys.argv[1:]
+    os.environ["HOME"] = str(Path.cwd())
+    Path("source").mkdir()
+    run("tar", "--extract", "--gzip", "--file", "../source.tar.gz", "--directory", "source")
+    run(python, "-m", "venv", "venv")
+    os.chdir("source")
+    wheels = Path("../wheels").resolve()
+    # Without --use-pep517, Debian's pip builds packages that have only a setup.py with the packages of the virtual
+    # environment, which has no `wheel`.
+    pip = ["../venv/bin/pip", "wheel", "--use-pep517", "--disable-pip-version-check", "--wheel-dir", wheels]
+    indexed, paths = split(requirements_of(Path(lock))) if lock else ([], [])
+    if indexed:
+        Path("../locked.txt").write_text("\n".join(indexed) + "\n")
+        run(*pip, "--requirement", "../locked.txt")
+    pins = built(wheels)
+    Path("../pins.txt").write_text("".join(f"{name}=={version}\n" for name, version in pins.items()))
+    tried = logical_lines(Path("../../constraints.txt").read_text())
+    open_ones = [line for line in tried if plain(line.partition("==")[0]) not in pins]
+    Path("../tried.txt").write_text("\n".join(open_ones) + "\n")
+    # The project itself, with the extras that the lock file asks for.
+    project = [path for path in paths if Path(re.sub(r"\[.*", "", path)).resolve() == Path.cwd()]
+    local = [path for path in paths if path not in project]
+    wanted = [*packages, *local, *(project[:1] or ["."])]
+    pip += ["--find-links", wheels, "--constraint", "../pins.txt"]
+    if not run(*pip, "--constraint", "../tried.txt", *wanted, check=False):
+        print("Trying again without the versions that the kit has tried:", shlex.join(map(str, wanted)), flush=True)
+        run(*pip, *wanted)
+    version = built(wheels).get("celery", "")
+    if not OLDEST_CELERY <= tuple(map(int, re.findall(r"\d+", version)[:2])) <= NEWEST_CELERY:
+        supported = " to ".join(".".join(map(str, end)) for end in (OLDEST_CELERY, NEWEST_CELERY))
+        found = f"Celery {version}" if version else "no Celery"
+        sys.exit(f"The project has {found}; the kit supports {supported}: correct its lock file or its dependencies.")
+
+
+if __name__ == "__main__":
+    main()

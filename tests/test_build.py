@@ -1,0 +1,163 @@
+"""The build of a release, from what people have: real projects, with packages of PyPI."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import tarfile
+
+import pytest
+from kit import PROJECT
+from warren.project import git_version, source_files
+
+pytestmark = pytest.mark.lengthy
+
+SETUPTOOLS = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+SHOP = f'{SETUPTOOLS}[project]\nname = "shop"\nversion = "1"\ndependencies = ["celery"]\n'
+SHOP += '[tool.setuptools]\npackages = ["shop"]\n'
+COMMON = f'{SETUPTOOLS}[project]\nname = "common"\nversion = "2"\n'
+FILES = {"pyproject.toml": SHOP, "shop/__init__.py": ""}
+OF_A_LIBRARY = {"libs/common/pyproject.toml": COMMON, "libs/common/common/__init__.py": ""}
+PACKAGES = ["kombu[redis]", "flower"]
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    return os.environ | {
+        "PIP_CACHE_DIR": str(tmp_path_factory.mktemp("cache")),
+        "UV_CACHE_DIR": str(tmp_path_factory.mktemp("uv")),
+    }
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory, environment):
+    """The wheels of Celery 5.6.3 and its dependencies: (name, version, sha256)."""
+    folder = tmp_path_factory.mktemp("locked")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--dest", folder, "celery==5.6.3", "kombu==5.6.2"]
+    subprocess.run(command, check=True, env=environment)
+    return [
+        (*wheel.name.split("-")[:2], hashlib.sha256(wheel.read_bytes()).hexdigest())
+        for wheel in sorted(folder.glob("*.whl"))
+    ]
+
+
+def with_hashes(locked):
+    return "".join(
+        f"{name}=={version} \\\n    --hash=sha256:{checksum}\n    # via shop\n" for name, version, checksum in locked
+    )
+
+
+def build(folder, files, lock, environment, packages=PACKAGES, expect=0):
+    """Build a project as the role does; returns the version of each wheel by the name of its package."""
+    source, work = folder / "source", folder / "build/work"
+    for name, text in files.items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text(text)
+    work.mkdir(parents=True)
+    with tarfile.open(folder / "build/source.tar.gz", "w:gz") as packed:
+        for name in source_files(source):
+            packed.add(source / name, name)
+    (folder / "build/constraints.txt").write_text((PROJECT / "roles/celery_app/files/constraints.txt").read_text())
+    done = subprocess.run(
+        [sys.executable, "-", "python3", lock, *packages],
+        input=(PROJECT / "roles/celery_app/files/build.py").read_text(),
+        cwd=work,
+        env=environment | git_version(source),
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert done.returncode == expect, done.stdout[-3000:] + done.stderr[-3000:]
+    if expect:
+        return done.stderr
+    return dict(wheel.name.lower().split("-")[:2] for wheel in (work / "wheels").glob("*.whl"))
+
+
+def test_hashes_an_editable_project_and_paths(tmp_path, environment, locked):
+    """As `uv export` and poetry write them, in nested files."""
+    files = (
+        FILES
+        | OF_A_LIBRARY
+        | {
+            "requirements/all.txt": "-e .\n./libs/common ; python_version >= '3.8'\n-r base.txt\n",
+            "requirements/base.txt": with_hashes(locked),
+        }
+    )
+    found = build(tmp_path, files, "requirements/all.txt", environment)
+    assert {name: found[name.lower()] for name, _, _ in locked} == {name: version for name, version, _ in locked}
+    assert (found["shop"], found["common"]) == ("1", "2")
+    # The kit's version of redis contradicts the project's kombu, and the project is right.
+    assert {"redis", "flower"} <= found.keys()
+
+
+def test_a_wrong_hash_ends_the_build(tmp_path, environment, locked):
+    lock = with_hashes([(name, version, "0" * 64) for name, version, _ in locked])
+    assert "THESE PACKAGES DO NOT MATCH THE HASHES" in build(
+        tmp_path, FILES | {"lock.txt": lock}, "lock.txt", environment, expect=1
+    )
+
+
+def test_a_pylock(tmp_path, environment, locked):
+    wheel = '[{{name = "a", hashes = {{sha256 = "{}"}}}}]'
+    packages = "".join(
+        f'[[packages]]\nname = "{name}"\nversion = "{version}"\nwheels = {wheel.format(checksum)}\n'
+        for name, version, checksum in locked
+    )
+    lock = f'lock-version = "1.0"\n{packages}[[packages]]\nname = "common"\ndirectory = {{path = "libs/common"}}\n'
+    found = build(tmp_path, FILES | OF_A_LIBRARY | {"pylock.toml": lock}, "pylock.toml", environment)
+    assert (found["celery"], found["common"]) == ("5.6.3", "2")
+
+
+def test_a_uv_lock(tmp_path, environment):
+    project = SHOP.replace('["celery"]', '["celery==5.5.3", "common"]')
+    project += '[tool.uv.sources]\ncommon = {path = "libs/common"}\n'
+    files = FILES | OF_A_LIBRARY | {"pyproject.toml": project}
+    for name, text in files.items():
+        (tmp_path / "made" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "made" / name).write_text(text)
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "uv"], check=True)
+    subprocess.run([tmp_path / "uv/bin/pip", "install", "--quiet", "uv"], check=True, env=environment)
+    subprocess.run(
+        [tmp_path / "uv/bin/uv", "lock", "--quiet", "--directory", tmp_path / "made"], check=True, env=environment
+    )
+    lock = (tmp_path / "made/uv.lock").read_text()
+    found = build(tmp_path, files | {"uv.lock": lock}, "uv.lock", environment)
+    assert (found["celery"], found["common"], found["shop"]) == ("5.5.3", "2", "1")
+
+
+@pytest.mark.parametrize("version", ["5.4.0", "5.7.0"])
+def test_each_celery_that_the_kit_supports(tmp_path, environment, version):
+    assert build(tmp_path, FILES | {"lock.txt": f"celery=={version}\n"}, "lock.txt", environment)["celery"] == version
+
+
+def test_another_celery_is_refused_by_name(tmp_path, environment):
+    project = SHOP.replace('"celery"', '"celery==5.3.6"')
+    said = build(tmp_path, FILES | {"pyproject.toml": project}, "", environment, packages=[], expect=1)
+    assert "The project has Celery 5.3.6; the kit supports 5.4 to 5.7" in said
+
+
+def test_a_project_without_celery_is_refused(tmp_path, environment):
+    project = SHOP.replace('"celery"', "")
+    said = build(tmp_path, FILES | {"pyproject.toml": project}, "", environment, packages=[], expect=1)
+    assert "The project has no Celery" in said
+
+
+def test_a_setup_py_and_a_package_that_is_called_build(tmp_path, environment):
+    arguments = "name='shop', version='3', packages=['build', 'shop'], install_requires=['celery']"
+    setup = f"from setuptools import setup\nsetup({arguments})\n"
+    files = {"setup.py": setup, "shop/__init__.py": "", "build/__init__.py": ""}
+    assert build(tmp_path, files, "", environment, packages=[])["shop"] == "3"
+
+
+def test_a_version_of_git(tmp_path, environment):
+    project = SHOP.replace('["setuptools"]', '["setuptools", "setuptools-scm"]').replace(
+        'version = "1"', 'dynamic = ["version"]'
+    )
+    files = FILES | {"pyproject.toml": f"{project}[tool.setuptools_scm]\n"}
+    source = tmp_path / "source"
+    source.mkdir()
+    for command in (["init"], ["commit", "--allow-empty", "-m", "a"], ["tag", "v2.5"]):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+        subprocess.run(["git", "-C", source, *identity, *command], check=True, capture_output=True)
+    assert build(tmp_path, files, "", environment, packages=[])["shop"] == "2.5"

@@ -1,0 +1,131 @@
+"""Which files of a project make a release, what is wrong with one, and which version git knows."""
+
+import subprocess
+
+import pytest
+from warren import project
+
+PYPROJECT = '[project]\nname = "shop"\nversion = "1"\n'
+
+
+def write(folder, **files):
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+@pytest.fixture
+def shop(tmp_path):
+    return write(
+        tmp_path / "shop", **{"pyproject.toml": PYPROJECT, "shop/tasks.py": "", "requirements.txt": "celery\n"}
+    )
+
+
+def test_what_is_no_source_is_neither_read_nor_packed(shop):
+    other = {
+        name: ""
+        for name in (
+            ".git/HEAD",
+            ".env",
+            "shop/__pycache__/a.pyc",
+            "web/node_modules/a.js",
+            "shop.egg-info/PKG-INFO",
+            "my-env/pyvenv.cfg",
+            "my-env/lib/a.py",
+            "build/lib/shop/tasks.py",
+            "dist/shop.whl",
+        )
+    }
+    write(shop, **other)
+    assert list(project.source_files(shop)) == ["pyproject.toml", "requirements.txt", "shop/tasks.py"]
+
+
+def test_a_package_that_is_called_build_or_dist_is_source(shop):
+    write(shop, **{"build/__init__.py": "", "build/a.py": "", "shop/dist/a.py": "", "src/shop/build/a.py": ""})
+    assert {"build/a.py", "shop/dist/a.py", "src/shop/build/a.py"} <= project.source_files(shop).keys()
+
+
+def test_links_are_source_and_change_with_their_target(shop):
+    (shop / "shop/linked.py").symlink_to("tasks.py")
+    (shop / "other").symlink_to("shop")
+    files = project.source_files(shop)
+    assert (files["shop/linked.py"], files["other"]) == ("-> tasks.py", "-> shop")
+    assert "other/tasks.py" not in files
+    assert project.project_problems.__wrapped__(str(shop), "") == []
+
+
+def test_a_link_that_leads_outside_is_refused(shop, tmp_path):
+    (shop / "common").symlink_to(tmp_path)
+    (said,) = project.project_problems.__wrapped__(str(shop), "")
+    assert f"common is a link to {tmp_path}, outside the project" in said
+
+
+@pytest.mark.parametrize(
+    ("files", "lock", "words"),
+    [
+        ({}, "requirements.txt", []),
+        ({}, "", []),
+        ({}, "lock.txt", ["lock.txt does not exist", "`cluster_app_requirements`"]),
+        (
+            {"all.txt": "-r base/a.txt\n-c limits.txt\n"},
+            "all.txt",
+            ["base/a.txt does not exist", "limits.txt does not"],
+        ),
+        ({"all.txt": "--requirement=a.txt", "a.txt": "-r all.txt"}, "all.txt", []),
+        ({"all.txt": "celery[redis]==5.3.6 \\\n  --hash=sha256:00"}, "all.txt", ["pins Celery 5.3;", "5.4 to 5.7"]),
+        ({"all.txt": "Celery==5.8.0"}, "all.txt", ["pins Celery 5.8;"]),
+        ({"all.txt": "celery==5.4.0\ncelery-redbeat==2.0\n"}, "all.txt", []),
+        ({"pyproject.toml": '[project]\nrequires-python = "three"\n'}, "", ["pyproject.toml cannot be read"]),
+        ({"pyproject.toml": "[project\n"}, "", ["pyproject.toml cannot be read"]),
+    ],
+)
+def test_what_is_wrong_with_a_project_is_said(shop, files, lock, words):
+    write(shop, **files)
+    said = project.project_problems.__wrapped__(str(shop), lock)
+    assert len(said) == (0 if not words else len([word for word in words if "does not" in word]) or 1)
+    assert all(word in " ".join(said) for word in words)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "taken"),
+    [
+        ("pyproject.toml", PYPROJECT, True),
+        ("pyproject.toml", f'{PYPROJECT}requires-python = ">=3.12"\n', False),
+        ("pyproject.toml", f'{PYPROJECT}requires-python = ">=3.10,<4"\n', True),
+        ("setup.cfg", "[options]\npython_requires = >=3.12\n", False),
+    ],
+)
+def test_the_python_that_a_project_wants_is_read(shop, name, text, taken):
+    write(shop, **{name: text})
+    assert project.takes_python(str(shop), "3.11.2") is taken
+
+
+def git(folder, *words):
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+    subprocess.run(["git", "-C", folder, *identity, *words], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("requires", "variable"),
+    [
+        ("setuptools-scm>=8", "SETUPTOOLS_SCM_PRETEND_VERSION"),
+        ("hatch-vcs", "SETUPTOOLS_SCM_PRETEND_VERSION"),
+        ("pdm-backend", "PDM_BUILD_SCM_VERSION"),
+    ],
+)
+def test_a_version_of_git_is_handed_over(shop, requires, variable):
+    write(shop, **{"pyproject.toml": f'[build-system]\nrequires = ["{requires}"]\n'})
+    assert project.git_version(shop) == {variable: "0.0.0"}
+    git(shop, "init")
+    git(shop, "add", ".")
+    git(shop, "commit", "-m", "a")
+    git(shop, "tag", "v1.2.3")
+    assert project.git_version(shop) == {variable: "1.2.3"}
+    git(shop, "commit", "--allow-empty", "-m", "b")
+    assert project.git_version(shop)[variable].startswith("1.2.4.dev1+g")
+
+
+def test_a_project_that_says_its_version_needs_none(shop):
+    assert project.git_version(shop) == {}
