@@ -279,6 +279,10 @@ CASES = {
         ["no Python project in /nowhere", "set `cluster_app_source`", "pyproject.toml"],
         {"variables": {"cluster_app_source": "/nowhere"}},
     ),
+    "a Python that the hosts do not have": (
+        ["The project wants Python >=99, and w1 has 3.", "correct `requires-python`", "`celery_app_python`"],
+        {"project": '[project]\nname = "shop"\nversion = "1"\nrequires-python = ">=99"\n'},
+    ),
     "no lock file": (
         ["nothing.txt does not exist", "set `cluster_app_requirements`", "or to ''"],
         {"variables": {"cluster_app_requirements": "nothing.txt"}},
@@ -479,8 +483,13 @@ GOOD = {
 }
 
 
-def preflight(folder, groups=None, variables=None, extra=None):
+def preflight(folder, groups=None, variables=None, extra=None, project=None):
     """Run preflight.yml on a small good inventory with what the case changes."""
+    if project:
+        (folder / "shop").mkdir(parents=True)
+        (folder / "shop/pyproject.toml").write_text(project)
+        source = {"cluster_app_source": str(folder / "shop"), "cluster_app_requirements": ""}
+        variables = (variables or {}) | source
     hosts = {"rabbitmq": {"mq1": {}}, "haproxy": {"lb1": {}}, "celery_workers": {"w1": {}}} | (groups or {})
     children = {group: {"hosts": of_group} for group, of_group in hosts.items()}
     of_all = {
