@@ -279,6 +279,14 @@ CASES = {
         ["no Python project in /nowhere", "set `cluster_app_source`", "pyproject.toml"],
         {"variables": {"cluster_app_source": "/nowhere"}},
     ),
+    "a second project on the same hosts": (
+        [
+            "w1 runs the project other, and reference would take its place",
+            "hosts of its own",
+            "rm -r /opt/celery/other",
+        ],
+        {"extra": {"preflight_found_projects": ["other", "reference"]}},
+    ),
     "a Python that the hosts do not have": (
         ["The project wants Python >=99, and w1 has 3.", "correct `requires-python`", "`celery_app_python`"],
         {"project": '[project]\nname = "shop"\nversion = "1"\nrequires-python = ">=99"\n'},

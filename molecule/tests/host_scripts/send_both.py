@@ -2,7 +2,7 @@
 
 Usage: python - RUN FIRST SECOND      (with the release's interpreter and settings)
 
-A task takes no time, and every twentieth 8 s.
+A task takes no time, and every 51st 5 s, of either name.
 """
 
 import itertools
@@ -16,6 +16,6 @@ from warren_app.ledger import records
 run, *names = sys.argv[1:]
 for number, name in zip(itertools.count(1), itertools.cycle(names)):
     record = {"event": "accepted", "run": run, "number": number, "task_id": uuid(), "name": name}
-    app.send_task(name, args=(run, number, 0 if number % 20 else 8), task_id=record["task_id"])
+    app.send_task(name, args=(run, number, 0 if number % 51 else 5), task_id=record["task_id"])
     records.append("accepted", run, record | {"time": time.time()})
     time.sleep(0.1)
