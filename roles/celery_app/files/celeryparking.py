@@ -1,4 +1,4 @@
-"""A worker that parks what Celery would drop, or repeat forever. The settings name its consumer and its requests.
+"""A worker that parks what Celery would drop, or repeat forever. The settings name its consumer.
 
 A message that cannot be done goes to the queue `warren-parked`, with the reason in its headers, and is acknowledged
 only when the broker has confirmed that. Where that fails, it stays in its own queue. Parked are
@@ -31,6 +31,8 @@ BROKER_REASONS = ("rejected", "maxlen", "delivery_limit")
 # Headers of a parked message: why, of which queue, since when (seconds since the epoch), and by which worker.
 REASON, ORIGIN, SINCE, BY = (f"warren-parked-{name}" for name in ("reason", "queue", "since", "by"))
 DEATHS = "warren-deaths"
+# What Celery's tasks name.
+CELERYS_REQUEST = "celery.worker.request:Request"
 # Properties that a copy must not have: kombu sets the first three, and it would expire, or be refused.
 OWN_PROPERTIES = {"application_headers", "content_type", "content_encoding", "delivery_mode", "expiration", "user_id"}
 # The worker waits for a publish. Where it fails, the message is still in its queue.
@@ -121,6 +123,13 @@ class Consumer(remotecontrol.Consumer):
         super().__init__(*arguments, **options)
         Consumer.current = self
 
+    def update_strategies(self):
+        """Have Celery make the requests of all tasks that have no class of their own for them."""
+        for task in self.app.tasks.values():
+            if task.Request == CELERYS_REQUEST:
+                task.Request = Request
+        super().update_strategies()
+
     @classmethod
     def queue_of(cls, message):
         """Return the name of the queue that a message came from."""
@@ -168,7 +177,7 @@ class Parking(bootsteps.StartStopStep):
 
 
 class Request(request.Request):
-    """The class that Celery's tasks name."""
+    """What a worker makes of a task's message."""
 
     _died = False
 
