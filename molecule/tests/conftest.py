@@ -85,6 +85,11 @@ class Member:
         assert result.rc == 0, f"{argv} on {self.name}: {result.stderr or result.stdout}"
         return result.stdout
 
+    def parked(self, *arguments):
+        """What parked.py prints on a host of the project; its arguments are `list`, `replay` or `discard`, and options."""
+        script = f"/opt/celery/{self.expect('celery_app_name')}/parked.py"
+        return json.loads(self.app_output("python", script, *arguments))
+
 
 def inventories(config):
     """The inventories under test, the kit's first; by default those of the lab."""

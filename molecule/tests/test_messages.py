@@ -41,14 +41,17 @@ def test_every_accepted_serializer_and_compression_arrives(publisher, submit, le
     assert sorted(record["number"] for record in ledger(run, 12)) == list(range(12))
 
 
-def test_pickle_is_refused_unless_it_is_asked_for(workers, submit, ledger):
-    """A worker that does not accept it never unpickles it; the task is refused, and the worker continues."""
+def test_pickle_is_parked_unless_it_is_asked_for(workers, submit, ledger):
+    """A worker that does not accept it never unpickles it; the task is parked, and the worker continues."""
     run = f"pickle-{uuid.uuid4()}"
     since = {worker.name: worker.run("sh -c 'wc -c < /var/log/celery/default.log'") for worker in workers}
     submit(run, ["pickle"], ["none"])
     assert ledger(run, 1, seconds=5) == []
     said = "".join(worker.run(f"tail -c +{since[worker.name]} /var/log/celery/default.log") for worker in workers)
     assert "Refusing to deserialize" in said
+    (parked,) = workers[0].parked("discard", "--reason", "not accepted")["parked"]
+    assert (parked["task"], parked["queue"], parked["done"]) == ("warren_app.ledger.record", "default", True)
+    assert workers[0].parked("list")["total"] == 0
 
 
 # What JSON cannot say; the answer comes to this process and no other.

@@ -23,12 +23,6 @@ def accepted_by(sender, run):
     return {record["number"]: record for record in map(json.loads, lines)}
 
 
-def parked(sender, *arguments):
-    """What parked.py prints."""
-    home = f"/opt/celery/{sender.expect('celery_app_name')}"
-    return json.loads(sender.app_output("python", f"{home}/parked.py", *arguments))
-
-
 def test_no_task_is_lost(publishers, workers, playbook, ledger, tmp_path):
     sender, run = publishers[0], f"release-{uuid.uuid4()}"
     newer = tmp_path / "app"
@@ -57,7 +51,7 @@ def test_no_task_is_lost(publishers, workers, playbook, ledger, tmp_path):
     finally:
         sender.run("systemctl stop warren-both")
     sent = accepted_by(sender, run)
-    held = {said["id"] for said in parked(sender, "list")["parked"]}
+    held = {said["id"] for said in sender.parked("list")["parked"]}
     done = [record["number"] for record in ledger(run, len(sent) - len(held), seconds=120)]
     # Each once, or parked, and nothing else.
     assert len(done) == len(set(done))
@@ -70,6 +64,6 @@ def test_no_task_is_lost(publishers, workers, playbook, ledger, tmp_path):
     playbook(*release)
     done = [record["number"] for record in ledger(run, len(sent), seconds=120)]
     assert sorted(done) == sorted(sent)
-    assert parked(sender, "list")["total"] == 0
+    assert sender.parked("list")["total"] == 0
     playbook(*back)
     assert workers[0].run(current) == before
