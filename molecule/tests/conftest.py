@@ -86,7 +86,7 @@ class Member:
         return result.stdout
 
     def parked(self, *arguments):
-        """What parked.py prints on a host of the project; its arguments are `list`, `replay` or `discard`, and options."""
+        """What parked.py prints on a host of the project: `list`, `replay` or `discard`, and options."""
         script = f"/opt/celery/{self.expect('celery_app_name')}/parked.py"
         return json.loads(self.app_output("python", script, *arguments))
 
