@@ -1,8 +1,10 @@
 """Which files of a project make a release, what is wrong with one, and which version git knows."""
 
+import re
 import subprocess
 
 import pytest
+from kit import PROJECT
 from warren import project
 
 PYPROJECT = '[project]\nname = "shop"\nversion = "1"\n'
@@ -54,6 +56,13 @@ def test_links_are_source_and_change_with_their_target(shop):
     assert (files["shop/linked.py"], files["other"]) == ("-> tasks.py", "-> shop")
     assert "other/tasks.py" not in files
     assert project.project_problems.__wrapped__(str(shop), "") == []
+
+
+def test_an_absolute_link_into_the_project_is_refused(shop):
+    """The build's host has the project elsewhere."""
+    (shop / "common").symlink_to(shop / "shop")
+    (said,) = project.project_problems.__wrapped__(str(shop), "")
+    assert "which only this machine has: make it a relative link" in said
 
 
 def test_a_link_that_leads_outside_is_refused(shop, tmp_path):
@@ -129,3 +138,10 @@ def test_a_version_of_git_is_handed_over(shop, requires, variable):
 
 def test_a_project_that_says_its_version_needs_none(shop):
     assert project.git_version(shop) == {}
+
+
+def test_preflight_and_the_build_support_the_same_celery():
+    """The build's script runs on a host, where it has nothing but itself."""
+    build = (PROJECT / "roles/celery_app/files/build.py").read_text()
+    bounds = f"{project.OLDEST_CELERY}, {project.NEWEST_CELERY}"
+    assert re.search(r"^OLDEST_CELERY, NEWEST_CELERY = (.*)$", build, re.MULTILINE)[1] == bounds

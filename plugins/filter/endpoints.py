@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible.module_utils.parsing.convert_bool import boolean
 
 Groups = Mapping[str, list[str]]
 Hostvars = Mapping[str, Mapping[str, Any]]
@@ -46,7 +47,7 @@ def any_host(groups: Groups, group: str, hostvars: Hostvars, variable: str) -> b
         hostvars,
         "any_host",
         (group, variable),
-        lambda: any(map(_true, _values(groups, group, hostvars, variable).values())),
+        lambda: any(boolean(value, strict=False) for value in _values(groups, group, hostvars, variable).values()),
     )
 
 
@@ -73,11 +74,6 @@ def _once(hostvars: Hostvars, name: str, about: tuple, find: Callable[[], Any]) 
     if key not in _found:
         _found[key] = find()
     return _found[key]
-
-
-def _true(value: Any) -> bool:
-    """Return a boolean, or what Ansible's filter `bool` makes of a text."""
-    return value if isinstance(value, bool) else str(value).lower() in ("yes", "on", "1", "true", "y", "t")
 
 
 def _values(groups: Groups, group: str, hostvars: Hostvars, variable: str) -> dict[str, Any]:

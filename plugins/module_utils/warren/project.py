@@ -124,7 +124,10 @@ def _problems(source: Path, lock: str) -> Iterator[str]:
     except (InvalidSpecifier, tomllib.TOMLDecodeError) as error:
         yield f"{source}/pyproject.toml cannot be read: {error}."
     for path in source_paths(source):
-        if path.is_symlink() and not path.resolve().is_relative_to(source.resolve()):
+        # On the build's host, the path that an absolute link names is another one, or none.
+        if path.is_symlink() and path.readlink().is_absolute() and path.resolve().is_relative_to(source.resolve()):
+            yield f"{path} is a link to {path.readlink()}, which only this machine has: make it a relative link."
+        elif path.is_symlink() and not path.resolve().is_relative_to(source.resolve()):
             yield f"{path} is a link to {path.readlink()}, outside the project: put a copy in its place."
     if lock:
         yield from _lock_problems(source, source / lock, seen=set())

@@ -104,8 +104,7 @@ def park(app, message, reason, queue, by):
     """
     said = {REASON: reason[:500], ORIGIN: queue, SINCE: int(time.time()), BY: by}
     publish(app, message, QUEUE, {**message.headers, **said})
-    name = (message.headers or {}).get("task", "a message")
-    logger.warning("Parked %s[%s]: %s", name, (message.headers or {}).get("id"), reason)
+    logger.warning("Parked %s[%s]: %s", message.headers.get("task", "a message"), message.headers.get("id"), reason)
 
 
 class Consumer(remotecontrol.Consumer):
@@ -193,7 +192,7 @@ class Request(request.Request):
         if self.acknowledged or (requeue and not (self._died and most)):
             super().reject(requeue)
         elif not requeue:
-            self._leave(self._park, "rejected: the task has rejected its message")
+            self._leave(self._park, "rejected: the message was rejected without requeueing")
         elif deaths >= most:
             self._leave(self._park, f"deaths: {deaths} processes have died of it")
         else:
