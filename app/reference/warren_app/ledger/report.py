@@ -9,7 +9,7 @@ LISTED = 20
 def build_report(run, records, unreadable_lines=0):
     """Compare what was accepted with what was done.
 
-    Tasks are told apart by task id, not by number: a done record left over from an earlier run of
+    Tasks are distinguished by id, not by number: a done record left over from an earlier run of
     the same name must not stand in for a lost task, and several producers may share a run.
 
     :param run: run id.
