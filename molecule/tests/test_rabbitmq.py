@@ -5,6 +5,8 @@ import urllib.request
 
 import pytest
 
+# Exists once a task was parked.
+PARKED = "warren-parked"
 LOGIN = """
 import sys
 from celeryconfig import broker_url
