@@ -331,6 +331,14 @@ def test_where_all_is_well_every_check_is_ok(facts):
             "mq1: vm.swappiness is 60, not 10",
             "`sysctl --load=",
         ),
+        (
+            "hosts find each other by name",
+            "w1",
+            "host",
+            host(unresolved=["mq1", "mq2"]),
+            "w1 knows no address of mq1, mq2",
+            "--tags host`",
+        ),
         ("clocks agree", "mq1", "host", host(time=HOST["time"] - 4), "mq1 is 3.5 s off", "systemd-timesyncd"),
         ("clocks agree", "mq1", "host", host(time=HOST["time"] + 4), "mq1 is 3.5 s off", "systemd-timesyncd"),
     ],
@@ -399,7 +407,13 @@ RUNNING = {
 PREFETCH = {"workers fetch no more than they can do"}
 ZOMBIES = {"no worker is a zombie"}
 PROJECTS = {"all hosts have the same release", "programs run with their settings"}
-HOSTS = {"room for tracked connections", "room for files", "kernel settings are the inventory's", "clocks agree"}
+HOSTS = {
+    "room for tracked connections",
+    "room for files",
+    "kernel settings are the inventory's",
+    "hosts find each other by name",
+    "clocks agree",
+}
 INVENTORY = ANY_BROKER | RUNNING | PREFETCH | {"a task may be held for long enough"}
 
 
@@ -580,8 +594,14 @@ def run(facts, tmp_path):
 
 def test_the_action_succeeds_where_all_is_well(facts, tmp_path):
     done, written = run(facts, tmp_path)
-    assert (done["passed"], written["passed"]) == (True, True)
+    assert (done["passed"], written["passed"], done["well"]) == (True, True, True)
     assert done["screen"].splitlines()[-1].endswith(f"{len(doctor.CHECKS)} ok, 0 wrong, 0 not known\x1b[0m")
+
+
+def test_not_all_is_well_where_only_the_screen_has_a_problem(facts, tmp_path):
+    facts["answers"]["lb1"]["haproxy"]["servers"][0]["status"] = "DOWN"
+    done, _ = run(facts, tmp_path)
+    assert (done["passed"], done["well"]) == (True, False)
 
 
 def test_the_action_fails_and_names_the_repair(facts, tmp_path):
@@ -606,7 +626,7 @@ def test_one_reason_of_many_hosts_is_one_line(facts):
     for name in ("mq2", "lb1"):
         facts["answers"][name]["host"] = {"unreachable": True, "msg": "timed out"}
     report = doctor.report(doctor.examine(facts))
-    assert report.count("not known, because mq2, lb1: the host does not answer by SSH (timed out); type `ssh` and") == 4
+    assert report.count("not known, because mq2, lb1: the host does not answer by SSH (timed out); type `ssh` and") == 5
     assert findings(facts)["clocks agree"].unknown[1].startswith("lb1: the host does not answer")
 
 

@@ -6,7 +6,7 @@ from parts import answers_of, parts_of
 PARTS = [
     {"role": "host", "group": "all", "has": ["health", "status"]},
     {"role": "exporter", "group": "all", "where": False, "has": ["health"]},
-    {"role": "haproxy", "group": "haproxy", "has": ["health"]},
+    {"role": "haproxy", "group": "haproxy", "has": ["health"], "status_shows_health": True},
     {"role": "keepalived", "group": "haproxy", "where": True, "has": ["preflight", "health"]},
 ]
 
@@ -22,6 +22,11 @@ PARTS = [
 )
 def test_a_host_has_the_roles_of_its_groups_in_the_tables_order(groups, file, roles):
     assert parts_of(PARTS, groups, file) == roles
+
+
+def test_health_need_not_be_asked_where_status_has_shown_it():
+    assert parts_of(PARTS, ["haproxy"], "health") == ["host", "haproxy", "keepalived"]
+    assert parts_of(PARTS, ["haproxy"], "health", shown=False) == ["host", "keepalived"]
 
 
 def test_a_host_that_gives_no_answer_gives_none_for_each_part():

@@ -71,6 +71,7 @@ FAULTS = {
     "room for tracked connections": " uses ",
     "room for files": ":/tmp uses",
     "kernel settings are the inventory's": "net.core.somaxconn is 128, not 4096",
+    "hosts find each other by name": "knows no address of",
 }
 
 
@@ -159,6 +160,7 @@ def broken(playbook, inventory, brokers, workers, balancers, publishers, stores,
     one.run("sh -c 'touch --date=\"9 days ago\" $(seq --format=/tmp/left-%.0f 57)'")
     one.run(f"sh -c 'chown {user} /tmp/left-*'")
     balancers[-1].run("sysctl -w net.core.somaxconn=128")
+    balancers[-1].run("sed -i %s /etc/hosts", f"/ {two.name}$/d")
     balancers[-1].run("apt-get install --quiet --quiet --yes nftables", seconds=120)
     balancers[-1].run("nft add table inet track")
     balancers[-1].run("nft add chain inet track out '{ type filter hook output priority 0; }'")

@@ -1,7 +1,8 @@
 """Ansible's action plugin warren_doctor: it looks for what is wrong in what the hosts answered.
 
 It takes `facts` and `file`, writes the JSON that docs/formats.md describes to the file, and returns
-`screen`, a text with the terminal's colours, `findings`, as in the file, and `passed`.
+`screen`, a text with the terminal's colours, `findings`, as in the file, `passed`, and `well`: whether
+neither the doctor nor status.yml finds anything wrong.
 """
 
 import sys
@@ -12,6 +13,8 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
 
 from warren.action import ReportAction
 from warren.doctor import examine, report, verdict
+from warren.model import Cluster
+from warren.screen import sections, status
 
 
 class ActionModule(ReportAction):
@@ -21,4 +24,5 @@ class ActionModule(ReportAction):
         """Return what the file holds, and what the task returns."""
         findings = examine(facts)
         found = verdict(facts, findings)
-        return found, {"screen": report(findings), "findings": found["checks"], "passed": found["passed"]}
+        well = found["passed"] and not status(facts, sections(Cluster(facts)))["problems"]
+        return found, {"screen": report(findings), "findings": found["checks"], "passed": found["passed"], "well": well}

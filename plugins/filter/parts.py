@@ -3,16 +3,20 @@
 from collections.abc import Callable, Collection, Mapping
 
 
-def parts_of(parts: Collection[Mapping], group_names: Collection[str], file: str = "") -> list[str]:
+def parts_of(parts: Collection[Mapping], group_names: Collection[str], file: str = "", shown: bool = True) -> list[str]:
     """Return the roles of `kit_parts` that a host has, in the table's order.
 
     :param group_names: the host's groups, without `all`.
     :param file: only roles that have this one among their files, such as `health`.
+    :param shown: False leaves out the roles whose health status and doctor show.
     """
     return [
         part["role"]
         for part in parts
-        if part["group"] in {"all", *group_names} and part.get("where", True) and (not file or file in part["has"])
+        if part["group"] in {"all", *group_names}
+        and part.get("where", True)
+        and (not file or file in part["has"])
+        and (shown or not part.get("status_shows_health", False))
     ]
 
 

@@ -465,6 +465,13 @@ def kernel_settings(cluster: Cluster) -> Result:
     return f"{len(cluster.hosts.known)} hosts", wrong, "`sysctl --load=/etc/sysctl.d/60-warren.conf` on that host"
 
 
+@check("hosts find each other by name", "hosts")
+def hosts_find_each_other(cluster: Cluster) -> Result:
+    lost = {host: said.unresolved for host, said in cluster.hosts.known.items() if said.unresolved}
+    wrong = [f"{host} knows no address of {', '.join(names)}" for host, names in lost.items()]
+    return f"{len(cluster.hosts.known)} hosts", wrong, deploy(cluster, "host")
+
+
 @check("clocks agree", "hosts")
 def clocks_agree(cluster: Cluster) -> Result:
     off = {}
