@@ -48,7 +48,7 @@ def with_hashes(locked):
 
 
 def build(folder, files, lock, environment, packages=PACKAGES, expect=0):
-    """Build a project as the role does; returns the version of each wheel by the name of its package."""
+    """Build a project as the role does; returns the version of each installed package by its name."""
     source, work = folder / "source", folder / "build/work"
     for name, text in files.items():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,9 @@ def build(folder, files, lock, environment, packages=PACKAGES, expect=0):
     assert done.returncode == expect, done.stdout[-3000:] + done.stderr[-3000:]
     if expect:
         return done.stderr
-    return dict(wheel.name.lower().split("-")[:2] for wheel in (work / "wheels").glob("*.whl"))
+    # What the environment has, which hosts get.
+    found = (work / "environment/lib").glob("python*/site-packages/*.dist-info")
+    return dict(package.stem.lower().split("-") for package in found)
 
 
 def test_hashes_an_editable_project_and_paths(tmp_path, environment, locked):

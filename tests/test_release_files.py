@@ -1,6 +1,8 @@
 """The scripts of celery_app that handle releases on a host: what goes into one, and what is kept."""
 
+import compileall
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -10,6 +12,7 @@ import pytest
 from kit import PROJECT
 
 FILES = PROJECT / "roles/celery_app/files"
+SITE_PACKAGES = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
 
 
 def script(name, *arguments):
@@ -26,40 +29,73 @@ def script(name, *arguments):
 
 
 @pytest.fixture
-def wheels(tmp_path):
-    """A folder as a build leaves it."""
-    folder = tmp_path / "wheels"
-    folder.mkdir()
-    for name in ("shop-1.0-py3-none-any.whl", "celery-5.7.0-py3-none-any.whl"):
-        (folder / name).write_text(name)
-        (folder / name).chmod(0o4777)
+def environment(tmp_path):
+    """An environment as a build leaves it: a package, a program, and bits that no file of a release may have."""
+    folder = tmp_path / "build/environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    packages = folder / SITE_PACKAGES
+    (packages / "shop").mkdir()
+    (packages / "shop/__init__.py").write_text("NAME = 'shop'\n")
+    (packages / "shop/helper").write_bytes(b"\x7fELF")
+    (packages / "shop/helper").chmod(0o4777)
+    compileall.compile_dir(packages, quiet=1)
+    program = folder / "bin/python3-shop"
+    program.write_text(f"#!{folder}/bin/python\nimport shop, sys\nprint(shop.NAME, sys.prefix)\n")
+    program.chmod(0o777)
     return folder
 
 
-def test_wheels_arrive_as_files_of_root_with_fixed_modes(wheels, tmp_path):
-    assert script("wheels.py", "pack", wheels, tmp_path / "release.tar") == (0, "")
-    with tarfile.open(tmp_path / "release.tar") as packed:
-        assert {(m.mode, m.uid, m.gid, m.isreg()) for m in packed} == {(0o644, 0, 0, True)}
-    assert script("wheels.py", "unpack", tmp_path / "release.tar", tmp_path / "unpacked") == (0, "")
-    found = {path.name: (path.read_text(), path.stat().st_mode & 0o7777) for path in (tmp_path / "unpacked").iterdir()}
-    assert found == {path.name: (path.name, 0o644) for path in wheels.iterdir()}
+def arrive(environment, where):
+    """Pack an environment, and unpack it elsewhere."""
+    assert script("environment.py", "pack", environment, where / "release.tar.gz") == (0, "")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", where / "release"], check=True)
+    assert script("environment.py", "unpack", where / "release.tar.gz", where / "release") == (0, "")
+    return where / "release"
 
 
-@pytest.mark.parametrize("kind", ["link", "pipe", "folder", "second name", "no wheel", "option", "hidden"])
-def test_what_a_build_has_smuggled_in_is_refused(wheels, tmp_path, kind):
-    trap, secret = wheels / "trap-1.0-py3-none-any.whl", tmp_path / "secret"
+def test_a_release_runs_where_it_arrives(environment, tmp_path):
+    release = arrive(environment, tmp_path)
+    shutil.rmtree(environment)
+    said = subprocess.run([release / "bin/python3-shop"], capture_output=True, text=True, check=True).stdout
+    assert said == f"shop {release}\n"
+
+
+def test_compiled_files_are_still_of_their_sources(environment, tmp_path):
+    release = arrive(environment, tmp_path)
+    ask = [release / "bin/python", "-v", "-c", "import shop"]
+    said = subprocess.run(ask, capture_output=True, text=True, check=True).stderr
+    assert "matches" in said and "wrote" not in said
+
+
+def test_files_of_a_release_belong_to_root_with_fixed_modes(environment, tmp_path):
+    release = arrive(environment, tmp_path)
+    with tarfile.open(tmp_path / "release.tar.gz") as packed:
+        assert {(m.uid, m.gid, m.isreg()) for m in packed} == {(0, 0, True)}
+        names = packed.getnames()
+    modes = {name: (release / name).stat().st_mode & 0o7777 for name in names if "__pycache__" not in name}
+    assert modes == {
+        f"{SITE_PACKAGES}/shop/__init__.py": 0o644,
+        f"{SITE_PACKAGES}/shop/helper": 0o755,
+        "bin/python3-shop": 0o755,
+    }
+
+
+@pytest.mark.parametrize("kind", ["link", "link to a folder", "pipe", "second name", "instead of the environment"])
+def test_what_a_build_has_smuggled_in_is_refused(environment, tmp_path, kind):
+    trap, secret = environment / SITE_PACKAGES / "trap", tmp_path / "secret"
     secret.write_text("root's")
     if kind == "link":
         trap.symlink_to(secret)
+    elif kind == "link to a folder":
+        trap.symlink_to(tmp_path)
     elif kind == "pipe":
         os.mkfifo(trap)
-    elif kind == "folder":
-        trap.mkdir()
     elif kind == "second name":
         trap.hardlink_to(secret)
     else:
-        (wheels / {"no wheel": "setup.py", "option": "-r.whl", "hidden": ".trap.whl"}[kind]).write_text("")
-    code, said = script("wheels.py", "pack", wheels, tmp_path / "release.tar")
+        environment.rename(tmp_path / "elsewhere")
+        environment.symlink_to(tmp_path / "elsewhere")
+    code, said = script("environment.py", "pack", environment, tmp_path / "release.tar.gz")
     assert code == 1
     assert "root's" not in said
 
@@ -74,26 +110,29 @@ def member(name, **fields):
 @pytest.mark.parametrize(
     "trap",
     [
-        member("trap-1-py3-none-any.whl", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
-        member("trap-1-py3-none-any.whl", type=tarfile.LNKTYPE, linkname="shop-1.whl"),
-        member("trap-1-py3-none-any.whl", type=tarfile.CHRTYPE, devmajor=1, devminor=3),
-        member("../trap-1-py3-none-any.whl"),
-        member("/trap-1-py3-none-any.whl"),
-        member("inner/trap-1-py3-none-any.whl"),
-        member("inner", type=tarfile.DIRTYPE),
-        member("trap.sh", mode=0o4755),
+        member("trap", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
+        member("trap", type=tarfile.LNKTYPE, linkname="pyvenv.cfg"),
+        member("trap", type=tarfile.CHRTYPE, devmajor=1, devminor=3),
+        member("trap", type=tarfile.DIRTYPE),
+        member("../trap"),
+        member("lib/../../trap"),
+        member("/tmp/trap"),
+        member("bin/python3"),
+        member("lib64"),
+        member("pyvenv.cfg"),
     ],
     ids=lambda trap: f"{trap.name} {trap.type.decode()}",
 )
-def test_an_archive_that_holds_more_than_wheels_is_refused(tmp_path, trap):
-    with tarfile.open(tmp_path / "release.tar", "w") as packed:
+def test_an_archive_that_holds_more_than_files_is_refused(tmp_path, trap):
+    release = tmp_path / "release"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", release], check=True)
+    before = sorted(tmp_path.rglob("*"))
+    with tarfile.open(tmp_path / "release.tar.gz", "w:gz") as packed:
         packed.addfile(trap)
-    code, said = script("wheels.py", "unpack", tmp_path / "release.tar", tmp_path / "wheels")
+    code, said = script("environment.py", "unpack", tmp_path / "release.tar.gz", release)
     assert code == 1
-    assert "trap" in said or "inner" in said
-    # The next run does not take what has been unpacked so far for the whole.
-    assert not (tmp_path / "wheels").exists()
-    assert {path.name for path in tmp_path.iterdir()} == {"release.tar", "wheels.new"}
+    assert f"{trap.name!r} in {tmp_path}/release.tar.gz is no file of a release" in said
+    assert sorted(tmp_path.rglob("*")) == [*before, tmp_path / "release.tar.gz"]
 
 
 @pytest.fixture

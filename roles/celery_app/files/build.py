@@ -1,4 +1,4 @@
-"""Build the wheels of a project and of all that it needs, in this folder. Runs as the build's own user.
+"""Build a virtual environment of a project and of all that it needs, in this folder. Runs as the build's own user.
 
 Usage: python3 - PYTHON LOCK [PACKAGE ...]
 
@@ -9,7 +9,7 @@ that the kit has tried.
 
 First comes what the lock file pins, with its hashes. Then come the project, what the lock file names by a path (which
 has no hash), and the kit's packages, all in the versions of the first step. Where these contradict the kit's versions,
-the project's are right.
+the project's are right. All of it becomes wheels in `wheels`, which are installed into `environment`; that has no pip.
 """
 
 import os
@@ -141,6 +141,12 @@ def main() -> None:
         supported = " to ".join(".".join(map(str, end)) for end in (OLDEST_CELERY, NEWEST_CELERY))
         found = f"Celery {version}" if version else "no Celery"
         sys.exit(f"The project has {found}; the kit supports {supported}: correct its lock file or its dependencies.")
+    # Programs name it in their first line.
+    environment = Path("../environment").resolve()
+    run(python, "-m", "venv", "--without-pip", environment)
+    offline = ["--no-index", "--only-binary", ":all:", "--find-links", wheels]
+    into = ["../venv/bin/pip", "--python", environment / "bin/python", "--disable-pip-version-check", "install"]
+    run(*into, *offline, *wheels.glob("*.whl"))
 
 
 if __name__ == "__main__":
