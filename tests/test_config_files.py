@@ -14,8 +14,8 @@ MODULE = Path(__file__).resolve().parents[1] / "plugins/modules/config_files.py"
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root writes files for others")
 
 
-def config_files(*files, folders=(), links=(), absent=(), check_mode=False):
-    """Run the module as Ansible does; returns what it says."""
+def started(*files, folders=(), links=(), absent=(), check_mode=False):
+    """Start the module as Ansible does; returns its process."""
     encoded = [file | {"content": base64.b64encode(file["content"].encode()).decode()} for file in files]
     lists = {"files": encoded, "folders": folders, "links": links}
     arguments = {
@@ -25,14 +25,16 @@ def config_files(*files, folders=(), links=(), absent=(), check_mode=False):
     given = arguments | {"_ansible_check_mode": check_mode, "_ansible_diff": True}
     # That of a fresh host.
     given |= {"_ansible_remote_tmp": "/nowhere/tmp"}
-    done = subprocess.run(
-        [sys.executable, MODULE],
-        input=json.dumps({"ANSIBLE_MODULE_ARGS": given}),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return json.loads(done.stdout)
+    process = subprocess.Popen([sys.executable, MODULE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": given}))
+    process.stdin.close()
+    return process
+
+
+def config_files(*files, **more):
+    """Run the module as Ansible does; returns what it says."""
+    with started(*files, **more) as process:
+        return json.loads(process.stdout.read())
 
 
 def test_a_fresh_host_gives_no_warning_and_nothing_is_left_behind(tmp_path):
@@ -101,6 +103,24 @@ def test_a_refused_file_keeps_all_others_from_being_written(place):
     assert said["failed"]
     assert said["refused"] == str(bad["path"])
     assert list(place.iterdir()) == []
+
+
+def test_a_run_that_is_killed_leaves_each_file_whole_and_the_next_one_completes_it(place):
+    old, new = (text * 200_000 for text in ("old\n", "new\n"))
+    paths = [place / str(number) for number in range(30)]
+    for path in paths:
+        path.write_text(old)
+    files = [{"path": path, "content": new} for path in paths]
+    with started(*files) as process:
+        # In the middle: the first ones are written, and the last one is not.
+        while paths[3].read_text() == old:
+            assert process.poll() is None
+        process.kill()
+    found = [path.read_text() for path in paths]
+    assert found[-1] == old
+    assert set(found) == {old, new}
+    config_files(*files)
+    assert {path.read_text() for path in paths} == {new}
 
 
 def test_a_folder_in_the_place_of_a_file_to_remove_is_refused(tmp_path):
