@@ -176,7 +176,7 @@ def test_refusals_name_the_program_and_the_value():
 
 
 def commands_of(*programs, **options):
-    settings = {"log_level": "INFO", "task_events": False} | {
+    settings = {"log_level": "INFO", "task_events": False, "state_dir": ""} | {
         f"without_{part}": False for part in ("heartbeat", "gossip", "mingle")
     }
     return celery_worker_commands(programs, ["run", "celery", "-A", "shop"], "w1", **(settings | options))
@@ -218,6 +218,14 @@ def test_a_worker_has_the_arguments_of_its_inputs_and_of_all():
 def test_a_worker_has_the_size_of_its_pool(program, words):
     (made,) = commands_of({"name": "p", "queues": ["q"]} | program)
     assert made["command"][7:] == [*words, "--loglevel=INFO"]
+
+
+def test_each_worker_has_a_state_file_of_its_own():
+    made = commands_of(*({"name": name, "queues": ["q"]} for name in "ab"), state_dir="/x/state")
+    assert [[word for word in program["command"] if "statedb" in word] for program in made] == [
+        ["--statedb=/x/state/a"],
+        ["--statedb=/x/state/b"],
+    ]
 
 
 SLEEP = ["/usr/bin/python3", "-c", "import time; time.sleep(1000)", "%n; #"]

@@ -32,6 +32,8 @@ from celery_once.helpers import import_backend
 from kit import INVENTORIES, PROJECT
 
 sys.path.insert(0, str(PROJECT / "tests/validators"))
+# What the settings import lies beside them on a host.
+sys.path.append(str(PROJECT / "roles/celery_app/files"))
 from check import validator
 
 pytestmark = pytest.mark.lengthy
@@ -394,6 +396,7 @@ def test_celery_takes_the_command_line_of_every_program(rendered):
             assert made.params["autoscale"] == ((scale["max"], scale["min"]) if scale else None)
             assert made.params["max_tasks_per_child"] == program.get("max_tasks_per_child")
             assert made.params["max_memory_per_child"] == program.get("max_memory_per_child_kib")
+            assert made.params["statedb"] == f"/var/lib/celery/state/{name}"
             for part in ("heartbeat", "gossip", "mingle"):
                 assert made.params[f"without_{part}"] == inputs[f"celery_worker_without_{part}"]
             # Celery's own answer to no option is None: then a setting would decide.

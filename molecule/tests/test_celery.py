@@ -175,6 +175,46 @@ def test_old_temporary_files_are_removed_and_counted(worker):
         worker.run(f"rm -f {' '.join(made)}")
 
 
+# Sends two tasks that wait in the workers, and revokes the second: its id.
+REVOKE = """
+import sys, uuid
+from celery.app.utils import find_app
+
+app = find_app(sys.argv[1])
+app.loader.import_default_modules()
+ids = [str(uuid.uuid4()) for _ in range(2)]
+record = app.tasks["warren_app.ledger.record"]
+for number, task_id in enumerate(ids):
+    record.apply_async((sys.argv[2], number), task_id=task_id, countdown=float(sys.argv[3]))
+app.control.revoke(ids[1], reply=True, timeout=10)
+print(ids[1])
+"""
+
+
+@pytest.mark.cluster
+@pytest.mark.disruptive
+@pytest.mark.parametrize("signal", ["TERM", "KILL"])
+def test_a_revoke_survives_the_restart_of_all_workers(workers, publisher, ledger, signal):
+    """Of two tasks that wait in workers which end meanwhile, the one that was not revoked is done."""
+    run = f"revoked-{uuid.uuid4()}"
+    task_id = publisher.app_output("python", "-c", REVOKE, publisher.expect("celery_app_module"), run, "45").strip()
+    for worker in workers:
+        for program in programs(worker):
+            kept = worker.host.file(f"/var/lib/celery/state/{program['name']}")
+            assert task_id in kept.content_string
+            assert kept.user == worker.expect("celery_worker_user")
+    before = {worker.name: [worker.pid(program["name"]) for program in programs(worker)] for worker in workers}
+    for worker in workers:
+        worker.run(f"kill -{signal} {' '.join(before[worker.name])}")
+    (record,) = ledger(run, 1)
+    # A revoked one would be done at the same moment.
+    time.sleep(5)
+    assert ledger(run, 1) == [record]
+    assert record["number"] == 0
+    after = {worker.name: [worker.pid(program["name"]) for program in programs(worker)] for worker in workers}
+    assert all(set(after[name]).isdisjoint(before[name]) for name in before)
+
+
 ENTRY = "/etc/supervisor/conf.d/celery-workers.conf"
 
 
@@ -195,8 +235,7 @@ def test_an_argument_that_means_something_to_supervisord_reaches_the_program(wor
         for program in wanted:
             command = worker.run(f"cat /proc/{worker.pid(program['name'])}/cmdline").split("\0")
             assert argument in command
-            # Python chooses the file's ending.
-            assert worker.run(f"find /var/lib/celery/home -name '{program['name']} ; #.state*'") != ""
+            assert worker.host.file(f"/var/lib/celery/home/{program['name']} ; #.state").exists
     finally:
         playbook(*only_this)
         worker.run("sh -c 'rm -f /var/lib/celery/home/*.state*'")
