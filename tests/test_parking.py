@@ -57,7 +57,7 @@ HEADERS = {"id": "1", "task": "shop.pay", "lang": "py", "argsrepr": "('a',)", "k
 class Shop:
     """A project, its settings, and a broker."""
 
-    def __init__(self, folder, port):
+    def __init__(self, folder, port, **inputs):
         rendered = Rendered(
             folder,
             INVENTORIES["lab"],
@@ -66,6 +66,7 @@ class Shop:
             celery_app_queues=[{"name": "default", "routes": ["*"]}],
             celery_app_result_backend="disabled",
             celery_app_park_expired=True,
+            **inputs,
         )
         ((_, settings),) = rendered.files("celeryconfig.py")
         self.folder, self.port, self.processes = folder, port, []
@@ -110,6 +111,12 @@ class Shop:
         )
         assert done.returncode == code, done.stderr
         return json.loads(done.stdout)
+
+    def end(self):
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        self.processes.clear()
 
     def runs(self, name):
         file = self.folder / name

@@ -275,6 +275,10 @@ CASES = {
         ["Correct these inputs of w1", "celery_app_broker_heartbeat_seconds", "soon", "int"],
         {"variables": {"celery_app_broker_heartbeat_seconds": "soon"}},
     ),
+    "a log format that does not exist": (
+        ["Correct these inputs of w1", "celery_app_log_format", "text, json", "xml"],
+        {"variables": {"celery_app_log_format": "xml"}},
+    ),
     "no source": (
         ["no Python project in /nowhere", "set `cluster_app_source`", "pyproject.toml"],
         {"variables": {"cluster_app_source": "/nowhere"}},

@@ -17,11 +17,20 @@ SENDING = (
 )
 NEVER = {"last_task_sent_at": None, "last_task": None}
 SENT = {"last_task_sent_at": "2026-11-26 03:00:00", "last_task": "nightly"}
+SENT_JSON = {"last_task_sent_at": "2026-11-26T03:00:00.012000+00:00", "last_task": "nightly"}
 INFO = r"""# Server\r\nredis_version:7.0.15\r\nuptime_in_seconds:61\r\nconnected_clients:2\r\nused_memory:1048576\r
 maxmemory:4194304\r\nmaxmemory_policy:noeviction\r\ndb0:keys=3,expires=0,avg_ttl=0\r\ndb1:keys=1,expires=1,avg_ttl=9\r\n"""
 UNKNOWN = dict.fromkeys(
     ["version", "memory_bytes", "memory_limit_bytes", "eviction_policy", "clients", "uptime_seconds"]
 )
+
+
+def as_json(line):
+    """A line of the log as celery_app's log format json has it."""
+    time, message = line[1:].split(",")[0], line.split("] ", 1)[1]
+    milliseconds = line.split(",")[1][:3]
+    fields = {"level": "INFO", "message": message, "timestamp": f"{time.replace(' ', 'T')}.{milliseconds}000+00:00"}
+    return json.dumps(fields)
 
 
 @pytest.fixture
@@ -59,6 +68,7 @@ def found(done):
         ({"beat.log": [STARTING, ACQUIRED, SENDING]}, True, SENT),
         ({"beat.log.1": [STARTING, ACQUIRED, SENDING], "beat.log": ["other"]}, True, SENT),
         ({"beat.log.1": [STARTING, ACQUIRED, SENDING], "beat.log": [STARTING]}, False, SENT),
+        ({"beat.log": map(as_json, [STARTING, ACQUIRED, SENDING])}, True, SENT_JSON),
     ],
 )
 def test_a_scheduler_has_the_lock_if_it_acquired_it_since_it_started(status, tmp_path, logs, locked, sent):

@@ -14,6 +14,8 @@ What another consumer rejects, or a queue with a limit drops, the brokers park: 
 `warren-parking`. playbooks/parked.yml lists what is parked, sends it again, or throws it away.
 """
 
+import contextlib
+import contextvars
 import functools
 import time
 
@@ -41,6 +43,18 @@ CONFIRM_SECONDS = 5
 SECONDS_BEFORE_THE_NEXT_TRY = 5
 
 logger = get_logger(__name__)
+# The task whose message or end the worker is busy with, for the log: name, id and routing key.
+handled = contextvars.ContextVar("handled", default=None)
+
+
+@contextlib.contextmanager
+def about(task, task_id, message):
+    """Have lines of the log say which task they are about."""
+    token = handled.set({"task": task, "id": task_id, "queue": message.delivery_info.get("routing_key")})
+    try:
+        yield
+    finally:
+        handled.reset(token)
 
 
 def parking_queue():
@@ -128,6 +142,13 @@ class Consumer(remotecontrol.Consumer):
             if task.Request == CELERYS_REQUEST:
                 task.Request = Request
         super().update_strategies()
+        for name, strategy in self.strategies.items():
+            self.strategies[name] = functools.partial(self._receive, strategy)
+
+    @staticmethod
+    def _receive(strategy, message, *arguments, **options):
+        with about(message.headers.get("task"), message.headers.get("id"), message):
+            return strategy(message, *arguments, **options)
 
     @classmethod
     def queue_of(cls, message):
@@ -184,7 +205,21 @@ class Request(request.Request):
         """Remember whether the process has died, of what is not the worker's own end."""
         exc = getattr(exc_info.exception, "exc", exc_info.exception)
         self._died = isinstance(exc, (WorkerLostError, SystemExit, KeyboardInterrupt)) and not state.should_terminate
-        return super().on_failure(exc_info, *arguments, **options)
+        with self._about():
+            return super().on_failure(exc_info, *arguments, **options)
+
+    def on_timeout(self, *arguments, **options):
+        """Say in the log which task it is."""
+        with self._about():
+            return super().on_timeout(*arguments, **options)
+
+    def revoked(self):
+        """Say in the log which task it is."""
+        with self._about():
+            return super().revoked()
+
+    def _about(self):
+        return about(self.name, self.id, self._message)
 
     def reject(self, requeue=False):
         """Park the message, or put it back with the count of the processes that have died of it."""

@@ -24,6 +24,12 @@ def supervised():
     return {"state": state and state[1], "error": None if state else said.stdout or said.stderr}
 
 
+def time_of(line):
+    """Return the time of a line, which is text or JSON."""
+    match = re.match(r"\[([^,]+),", line) or re.search(r'"timestamp": "([^"]+)"', line)
+    return match and match[1]
+
+
 def logged(log):
     """Return what the log says."""
     locked, sent = False, (None, None)
@@ -33,8 +39,8 @@ def logged(log):
                 locked = False
             elif "beat: Acquired lock" in line:
                 locked = True
-            elif match := re.match(r"\[([^,]+),.*Sending due task (\S+)", line):
-                sent = match.groups()
+            elif match := re.search(r"Sending due task (\S+)", line):
+                sent = (time_of(line), match[1])
     return {"locked": locked, "last_task_sent_at": sent[0], "last_task": sent[1]}
 
 
