@@ -292,8 +292,12 @@ CASES = {
         {"extra": {"preflight_found_projects": ["other", "reference"]}},
     ),
     "a Python that the hosts do not have": (
-        ["The project wants Python >=99, and w1 has 3.", "correct `requires-python`", "`celery_app_python`"],
+        ["The project wants Python >=99, and w1 has 3.", "correct that in the project", "`celery_app_python`"],
         {"project": '[project]\nname = "shop"\nversion = "1"\nrequires-python = ">=99"\n'},
+    ),
+    "a Python that Poetry asks for and the hosts do not have": (
+        ["The project wants Python ^99, and w1 has 3.", "correct that in the project"],
+        {"project": '[tool.poetry.dependencies]\npython = "^99"\n'},
     ),
     "no lock file": (
         ["nothing.txt does not exist", "set `cluster_app_requirements`", "or to ''"],

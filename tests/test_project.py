@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 from kit import PROJECT
-from warren import project
+from warren import project, python_wanted
 
 PYPROJECT = '[project]\nname = "shop"\nversion = "1"\n'
 
@@ -88,6 +88,9 @@ def test_a_link_that_leads_outside_is_refused(shop, tmp_path):
         ({"all.txt": "celery==5.4.0\ncelery-redbeat==2.0\n"}, "all.txt", []),
         ({"pyproject.toml": '[project]\nrequires-python = "three"\n'}, "", ["pyproject.toml cannot be read"]),
         ({"pyproject.toml": "[project\n"}, "", ["pyproject.toml cannot be read"]),
+        ({"pyproject.toml": '[tool.poetry.dependencies]\npython = "^three"\n'}, "", ["pyproject.toml cannot be read"]),
+        ({"pyproject.toml": '[tool.poetry.dependencies]\npython = "§"\n'}, "", ["'§' is no constraint"]),
+        ({"pyproject.toml": "", "setup.py": "setup(\n"}, "", ["setup.py cannot be read"]),
     ],
 )
 def test_what_is_wrong_with_a_project_is_said(shop, files, lock, words):
@@ -103,12 +106,58 @@ def test_what_is_wrong_with_a_project_is_said(shop, files, lock, words):
         ("pyproject.toml", PYPROJECT, True),
         ("pyproject.toml", f'{PYPROJECT}requires-python = ">=3.12"\n', False),
         ("pyproject.toml", f'{PYPROJECT}requires-python = ">=3.10,<4"\n', True),
+        ("pyproject.toml", '[tool.poetry.dependencies]\npython = "^3.12"\n', False),
+        ("pyproject.toml", '[tool.poetry.dependencies]\npython = "^3.10"\n', True),
+        ("pyproject.toml", f'{PYPROJECT}[tool.poetry.dependencies]\npython = "~3.12"\n', False),
+        # What the package says of itself, and not what Poetry locks for.
+        (
+            "pyproject.toml",
+            f'{PYPROJECT}requires-python = ">=3.10"\n[tool.poetry.dependencies]\npython = "^3.12"\n',
+            True,
+        ),
         ("setup.cfg", "[options]\npython_requires = >=3.12\n", False),
+        ("setup.py", 'import setuptools\nsetuptools.setup(name="shop", python_requires=">=3.12")\n', False),
+        ("setup.py", 'from setuptools import setup\nsetup(python_requires=">=3.10")\n', True),
+        # Only the build knows.
+        ("setup.py", 'from setuptools import setup\nsetup(python_requires=f">=3.{12}")\n', True),
     ],
 )
 def test_the_python_that_a_project_wants_is_read(shop, name, text, taken):
     write(shop, **{name: text})
-    assert project.takes_python(str(shop), "3.11.2") is taken
+    assert python_wanted.takes_python(str(shop), "3.11.2") is taken
+
+
+def test_the_constraint_is_shown_as_the_project_writes_it(shop):
+    write(shop, **{"pyproject.toml": '[tool.poetry.dependencies]\npython = "^3.12"\n'})
+    assert python_wanted.requires_python(str(shop)) == "^3.12"
+
+
+# Poetry's own parser, poetry-core 2.5.0, agrees with each of these.
+@pytest.mark.parametrize(
+    ("constraint", "taken", "refused"),
+    [
+        ("^3.12", ["3.12.0", "3.13.1"], ["3.11.9", "4.0.0"]),
+        ("^3.11.4", ["3.11.4", "3.13.1"], ["3.11.2", "4.0.0"]),
+        ("^3", ["3.0.0", "3.13.1"], ["2.7.18", "4.0.0"]),
+        ("~3.11", ["3.11.0", "3.11.9"], ["3.10.9", "3.12.0"]),
+        ("~3.11.4", ["3.11.4", "3.11.9"], ["3.11.2", "3.12.0"]),
+        ("~3", ["3.0.0", "3.13.1"], ["2.7.18", "4.0.0"]),
+        ("3.11.*", ["3.11.2"], ["3.12.0"]),
+        ("3.11", ["3.11.0"], ["3.11.2"]),
+        ("*", ["2.7.18", "3.13.1"], []),
+        ("", ["3.11.2"], []),
+        (">=3.10,<3.13", ["3.10.0", "3.12.9"], ["3.9.9", "3.13.0"]),
+        (">= 3.10, < 3.13", ["3.10.0", "3.12.9"], ["3.9.9", "3.13.0"]),
+        (">=3.10 <3.13", ["3.10.0", "3.12.9"], ["3.9.9", "3.13.0"]),
+        ("^3.8,!=3.9.0", ["3.8.1", "3.9.1"], ["3.9.0"]),
+        ("~=3.11", ["3.11.0", "3.13.1"], ["3.10.9", "4.0.0"]),
+        ("~3.9 || ^3.12", ["3.9.1", "3.13.1"], ["3.10.0", "3.11.2"]),
+    ],
+)
+def test_constraints_of_poetry_mean_what_they_mean_there(shop, constraint, taken, refused):
+    write(shop, **{"pyproject.toml": f'[tool.poetry.dependencies]\npython = "{constraint}"\n'})
+    assert [version for version in taken if not python_wanted.takes_python(str(shop), version)] == []
+    assert [version for version in refused if python_wanted.takes_python(str(shop), version)] == []
 
 
 def git(folder, *words):

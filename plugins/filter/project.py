@@ -7,7 +7,8 @@ from pathlib import Path
 # Ansible sends module_utils to hosts, and does not find them for what runs on the control node.
 sys.path.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
 
-from warren.project import project_problems, requires_python, takes_python
+from warren.project import project_problems
+from warren.python_wanted import requires_python, takes_python
 
 
 class FilterModule:

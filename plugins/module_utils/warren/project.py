@@ -4,13 +4,11 @@ import hashlib
 import os
 import re
 import subprocess
-import tomllib
 from collections.abc import Iterator
-from configparser import ConfigParser
 from functools import cache
 from pathlib import Path
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from warren import python_wanted
 
 # Folders that hold no source, wherever they are; a virtual environment has the file pyvenv.cfg.
 NO_SOURCE = re.compile(r"\..*|__pycache__|node_modules|.*\.egg-info")
@@ -57,19 +55,12 @@ def source_files(source: Path) -> dict[str, str]:
     return found
 
 
-def _pyproject(source: Path) -> dict:
-    try:
-        return tomllib.loads((source / "pyproject.toml").read_text())
-    except FileNotFoundError:
-        return {}
-
-
 def git_version(source: Path) -> dict[str, str]:
     """Return the variables that tell a build the project's version, where it takes that from git; else an empty dict.
 
     The version is the last tag's, with `.devN+gHASH` where N commits came after it, as setuptools-scm makes it.
     """
-    asked = str(_pyproject(source).get("build-system", {}).get("requires", []))
+    asked = str(python_wanted.pyproject(source).get("build-system", {}).get("requires", []))
     names = {variable for package, variable in VERSION_VARIABLES.items() if package in asked}
     if not names:
         return {}
@@ -88,22 +79,6 @@ def git_version(source: Path) -> dict[str, str]:
     return dict.fromkeys(sorted(names), version)
 
 
-def requires_python(source: str) -> str:
-    """Return which versions of Python a project takes, such as `>=3.12`; empty where it does not say."""
-    folder = Path(source)
-    said = _pyproject(folder).get("project", {}).get("requires-python")
-    if said is None:
-        setup = ConfigParser()
-        setup.read(folder / "setup.cfg")
-        said = setup.get("options", "python_requires", fallback="")
-    return str(said)
-
-
-def takes_python(source: str, version: str) -> bool:
-    """Return whether a project takes a version of Python, such as `3.11.2`."""
-    return SpecifierSet(requires_python(source)).contains(version, prereleases=True)
-
-
 @cache
 def project_problems(source: str, lock: str) -> list[str]:
     """Return a sentence for each thing for which no release can be made.
@@ -119,10 +94,8 @@ def _problems(source: Path, lock: str) -> Iterator[str]:
         advice = "set `cluster_app_source` to the folder that holds your pyproject.toml"
         yield f"There is no Python project in {source}: {advice}."
         return
-    try:
-        SpecifierSet(requires_python(str(source)))
-    except (InvalidSpecifier, tomllib.TOMLDecodeError) as error:
-        yield f"{source}/pyproject.toml cannot be read: {error}."
+    if unreadable := python_wanted.problem(source):
+        yield unreadable
     for path in source_paths(source):
         # On the build's host, the path that an absolute link names is another one, or none.
         if path.is_symlink() and path.readlink().is_absolute() and path.resolve().is_relative_to(source.resolve()):
