@@ -360,6 +360,16 @@ def test_a_pool_that_may_grow_may_fetch_more(facts):
     assert findings(facts)["workers fetch no more than they can do"].wrong == []
 
 
+@pytest.mark.parametrize(
+    ("own", "wrong"),
+    [(500 * 1024, []), (300 * 1024, ["a child of default@w1 has 400 MiB, more than 300 MiB"]), (0, [])],
+)
+def test_a_program_has_a_limit_of_its_own(facts, own, wrong):
+    arguments = ["--without-gossip", f"--max-memory-per-child={own}"]
+    facts["answers"]["w1"]["celery_worker"] = worker(largest_child_bytes=400 * MIB, arguments=arguments)
+    assert findings(facts)["children stay below their memory"].wrong == wrong
+
+
 def test_the_pages_user_is_the_kits_as_long_as_the_page_is_on(facts):
     users = [{"user": "celery", "configure": "c", "write": "w", "read": "r"}]
     users.append({"user": "look", "configure": "^$", "write": "^$", "read": "^$"})

@@ -8,7 +8,7 @@ import yaml
 
 KIT = Path(__file__).resolve().parents[2]
 # What roles observe, and leave to others in the same run.
-OBSERVED = ["celery_app_release", "celery_app_fingerprint", "celery_app_goes_back"]
+OBSERVED = ["celery_app_release", "celery_app_fingerprint", "celery_app_goes_back", "celery_app_measured"]
 # Roles that have their inputs from other roles, and none from an inventory.
 CALLED_ROLES = ["supervisor_program"]
 

@@ -369,12 +369,19 @@ def no_worker_is_a_zombie(cluster: Cluster) -> Result:
 @check("children stay below their memory", "running", "inventory")
 def children_stay_below_their_memory(cluster: Cluster) -> Result:
     largest = {name: program.largest_child_bytes for name, program in cluster.running.known.items()}
-    limit = cluster.inventory.known["child_memory_kib"] * 1024
-    most = cluster.thresholds["child_memory_times_limit"] * limit
-    large = [name for name, used in largest.items() if limit and used > most]
-    wrong = [f"a child of {name} has {size(largest[name])}, more than {size(limit)}" for name in large]
+    shared, times = cluster.inventory.known["child_memory_kib"], cluster.thresholds["child_memory_times_limit"]
+    limits = {name: _child_limit_kib(program, shared) * 1024 for name, program in cluster.running.known.items()}
+    large = [name for name, used in largest.items() if limits[name] and used > times * limits[name]]
+    wrong = [f"a child of {name} has {size(largest[name])}, more than {size(limits[name])}" for name in large]
     repair = f"{on_its_host((large or ['PROGRAM@HOST'])[0], 'supervisorctl restart')}, and look what it does"
-    return f"{size(max(largest.values()))} at most{'' if limit else ', no limit'}", wrong, repair
+    return f"{size(max(largest.values()))} at most{'' if any(limits.values()) else ', no limit'}", wrong, repair
+
+
+def _child_limit_kib(program: Program, shared: int) -> int:
+    """Return the limit of a program of its own, and else the one that all share; 0 is none."""
+    option = "--max-memory-per-child="
+    own = [argument.removeprefix(option) for argument in program.arguments if argument.startswith(option)]
+    return int(own[-1]) if own else shared
 
 
 @check("all hosts have the same release", "projects")
