@@ -204,6 +204,10 @@ CASES = {
         ["pickle lets anyone", "run code on every worker", "`celery_app_accept_pickle: true`"],
         {"variables": {"celery_app_accept_content": ["pickle"]}},
     ),
+    "a setting that could lose tasks": (
+        ["`task_acks_late` in `celery_app_extra_config` cannot be False", "a worker that dies would lose its tasks"],
+        {"variables": {"celery_app_extra_config": {"task_acks_late": False}}},
+    ),
     "a priority above the queue's": (
         ["shop.pay", "number from 0 to the queue's `max_priority`, 5"],
         {
