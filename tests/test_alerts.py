@@ -69,6 +69,7 @@ def test_the_inventorys_queues_reach_the_alerts_as_they_are(tmp_path):
         "templates": templates,
         "names": tmp_path / "names.json",
         "prometheus_task_queues": "{{ lookup('ansible.builtin.file', names) | from_json }}",
+        "prometheus_workers": ["größer@w1"],
         "prometheus_jobs": [{"name": "rabbitmq_queues", "targets": {"mq1": "192.0.2.1:1"}}],
     }
     done = kit.run(
@@ -79,7 +80,11 @@ def test_the_inventorys_queues_reach_the_alerts_as_they_are(tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     rules = yaml.safe_load((tmp_path / "inventory.yml").read_text())["groups"][0]["rules"]
-    assert [rule["labels"] for rule in rules] == [*({"queue": name} for name in QUEUES), {"job": "rabbitmq_queues"}]
+    assert [rule["labels"] for rule in rules] == [
+        *({"queue": name} for name in QUEUES),
+        {"worker": "größer@w1"},
+        {"job": "rabbitmq_queues"},
+    ]
     fires = {
         "eval_time": "2m",
         "alertname": "QueueWithoutConsumers",
@@ -109,7 +114,7 @@ ABSENT = {
     "node_nf_conntrack_entries": "the kernel tracks no connection",
     "node_nf_conntrack_entries_limit": "the kernel tracks no connection",
     "erlang_vm_dist_node_state": "a broker alone has no peer; with others BrokersApart fires without it",
-    "flower_worker_online": "Flower has not seen a worker yet; the doctor compares it with the inventory",
+    "flower_worker_online": "Flower has not seen a worker yet; WorkerUnseen compares it with the inventory",
     "flower_events_total": "Flower has not seen an event yet",
     "redis_db_keys": "a database without keys",
     "redis_db_keys_expiring": "a database without keys",

@@ -51,6 +51,12 @@ def test_each_pool_is_named_once():
     assert endpoints.pools(GROUPS, "redis", hostvars, "programs") == []
 
 
+def test_each_worker_program_has_the_name_that_celery_has_for_it():
+    hostvars = {"w1": {"programs": [{"name": "a"}, {"name": "b"}]}, "w2": {"programs": [{"name": "a"}]}}
+    assert endpoints.worker_nodes(GROUPS, "celery", hostvars, "programs") == ["a@w2", "a@w1", "b@w1"]
+    assert endpoints.worker_nodes(GROUPS, "redis", hostvars, "programs") == []
+
+
 def test_a_host_without_an_address_is_named():
     hostvars = {"mq1": {"ansible_host": "192.0.2.1"}, "w1": {}, "w2": {"ansible_hots": "192.0.2.3"}}
     with pytest.raises(AnsibleFilterError, match="Set `ansible_host` of w1, w2 in the inventory"):

@@ -1,4 +1,4 @@
-"""Ansible's filters about hosts of a group: `host_values`, `any_host`, `pools`, `addresses`, `endpoints` and `targets`.
+"""Ansible's filters about hosts of a group, such as `host_values`, `any_host`, `addresses` and `targets`.
 
 They read the inventory only, never gathered facts, so that `--limit` works. Of each host only the variable in question
 is looked at, as every look templates it.
@@ -61,6 +61,12 @@ def pools(groups: Groups, group: str, hostvars: Hostvars, variable: str) -> list
     return _once(hostvars, "pools", (group, variable), find)
 
 
+def worker_nodes(groups: Groups, group: str, hostvars: Hostvars, variable: str) -> list[str]:
+    """Return the names that Celery has for the programs that a variable lists on the hosts of a group: PROGRAM@HOST."""
+    listed = _values(groups, group, hostvars, variable).items()
+    return [f"{program['name']}@{host}" for host, programs in listed for program in programs]
+
+
 # What a process of Ansible's has found. It does one task, in which nothing changes. Without it, 300 hosts that each
 # need a value of all others would look at 90,000.
 _found: dict[tuple, Any] = {}
@@ -95,6 +101,7 @@ class FilterModule:
             "host_values": host_values,
             "any_host": any_host,
             "pools": pools,
+            "worker_nodes": worker_nodes,
             "addresses": addresses,
             "endpoints": endpoints,
             "targets": targets,
