@@ -70,6 +70,7 @@ def test_the_inventorys_queues_reach_the_alerts_as_they_are(tmp_path):
         "names": tmp_path / "names.json",
         "prometheus_task_queues": "{{ lookup('ansible.builtin.file', names) | from_json }}",
         "prometheus_workers": ["größer@w1"],
+        "prometheus_supervised_hosts": ["w1"],
         "prometheus_jobs": [{"name": "rabbitmq_queues", "targets": {"mq1": "192.0.2.1:1"}}],
     }
     done = kit.run(
@@ -83,6 +84,7 @@ def test_the_inventorys_queues_reach_the_alerts_as_they_are(tmp_path):
     assert [rule["labels"] for rule in rules] == [
         *({"queue": name} for name in QUEUES),
         {"worker": "größer@w1"},
+        {"instance": "w1"},
         {"job": "rabbitmq_queues"},
     ]
     fires = {
@@ -124,7 +126,7 @@ ABSENT = {
 def test_each_metric_that_an_alert_reads_is_looked_for():
     """An alert whose metric is missing never fires."""
     exprs = {name: re.sub(r'"[^"]*"', "", rule["expr"]) for name, rule in ALERTS.items()}
-    metrics = re.compile(r"\b(?:rabbitmq|erlang|haproxy|redis|node|flower)_\w+")
+    metrics = re.compile(r"\b(?:rabbitmq|erlang|haproxy|redis|node|flower|warren_program)_\w+")
     read = {metric for name, expr in exprs.items() if name != "MetricsMissing" for metric in metrics.findall(expr)}
     missing = ALERTS["MetricsMissing"]["expr"]
     looked_for = re.findall(r'unless on \((?:instance)?\) (\w+),\s*"metric", "(\w+)"', missing)

@@ -259,7 +259,7 @@ def watched(inventory, all_members, brokers):
                 "sh -c 'systemctl start logrotate systemd-tmpfiles-clean; logrotate --force /etc/logrotate.conf'",
                 seconds=120,
             )
-            for unit in ("celery-clean", "celery-watchdog", "rabbitmq-watchdog"):
+            for unit in ("celery-clean", "celery-metrics", "celery-watchdog", "rabbitmq-watchdog"):
                 if member.host.file(f"/etc/systemd/system/{unit}.service").exists:
                     member.run(f"systemctl start {unit}", seconds=120)
             for folder in ("/var/lib/celery/home", "/var/log/rabbitmq"):
