@@ -88,8 +88,15 @@ HOST = {
     "unresolved": [],
 }
 UP = {"metric": {"__name__": "up", "job": "node", "instance": "w1"}, "value": [1795660000, "1"]}
-BEAT = {"state": "RUNNING", "error": None, "locked": False, "last_task_sent_at": None, "last_task": None}
-ACTIVE = {"locked": True, "last_task_sent_at": "2026-11-26 03:00:00", "last_task": "nightly"}
+BEAT = {
+    "state": "RUNNING",
+    "error": None,
+    "locked": False,
+    "looks_at": None,
+    "last_task_sent_at": None,
+    "last_task": None,
+}
+ACTIVE = {"locked": True, "looks_at": 1795660003.0, "last_task_sent_at": "2026-11-26 03:00:00", "last_task": "nightly"}
 REDIS = {
     "port": 6380,
     "error": None,

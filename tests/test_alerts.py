@@ -71,6 +71,7 @@ def test_the_inventorys_queues_reach_the_alerts_as_they_are(tmp_path):
         "prometheus_task_queues": "{{ lookup('ansible.builtin.file', names) | from_json }}",
         "prometheus_workers": ["größer@w1"],
         "prometheus_supervised_hosts": ["w1"],
+        "prometheus_scheduler": True,
         "prometheus_jobs": [{"name": "rabbitmq_queues", "targets": {"mq1": "192.0.2.1:1"}}],
     }
     done = kit.run(
@@ -81,10 +82,11 @@ def test_the_inventorys_queues_reach_the_alerts_as_they_are(tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     rules = yaml.safe_load((tmp_path / "inventory.yml").read_text())["groups"][0]["rules"]
-    assert [rule["labels"] for rule in rules] == [
+    assert [rule.get("labels") for rule in rules] == [
         *({"queue": name} for name in QUEUES),
         {"worker": "größer@w1"},
         {"instance": "w1"},
+        None,
         {"job": "rabbitmq_queues"},
     ]
     fires = {

@@ -7,10 +7,12 @@ import kit
 import pytest
 import yaml
 from cluster_facts import (
+    ACTIVE,
     EVENTS,
     HOST,
     POLICY,
     QUEUE,
+    beat,
     broker,
     cluster_facts,
     host,
@@ -292,6 +294,22 @@ def test_where_all_is_well_every_check_is_ok(facts):
             "on that host `supervisorctl restart flower-presence`",
         ),
         (
+            "the schedule is looked at",
+            "w2",
+            "celery_beat",
+            beat(**ACTIVE | {"looks_at": 1795659700.0}),
+            "w2 should have looked 300 s ago, and no other has since",
+            "`supervisorctl restart beat` on w2",
+        ),
+        (
+            "the schedule is looked at",
+            "w2",
+            "celery_beat",
+            beat(**ACTIVE | {"looks_at": None}),
+            "no scheduler says when it will look again",
+            "site.yml --tags celery_beat`",
+        ),
+        (
             "locks end",
             "mon1",
             "redis",
@@ -476,6 +494,7 @@ INVENTORY = ANY_BROKER | RUNNING | PREFETCH | {"a task may be held for long enou
         ),
         ("mon1", "redis", said("{}"), "mon1: the host says nothing of its instance locks; there, type", {"locks end"}),
         ("mon1", "flower", {"status": -1, "msg": "refused"}, "mon1: refused; there, type", {"Flower sees the workers"}),
+        ("w1", "celery_beat", LATE, "w1: no answer in time; there, type", {"the schedule is looked at"}),
         ("lb1", "host", LATE, "lb1: no answer in time", HOSTS),
         ("mq2", "rabbitmq", without(broker(), "file_handles"), "mq2: the answer lacks file_handles; there,", BROKERS),
         (

@@ -74,8 +74,12 @@ def found(done):
 def test_a_scheduler_has_the_lock_if_it_acquired_it_since_it_started(status, tmp_path, logs, locked, sent):
     for name, lines in logs.items():
         (tmp_path / name).write_text("\n".join([*lines, ""]))
-    done = status("celery_beat", tmp_path / "beat.log", supervisorctl=BEAT_RUNS)
-    assert found(done) == {"state": "RUNNING", "error": None, "locked": locked} | sent
+    due = tmp_path / "scheduler.prom"
+    assert found(status("celery_beat", tmp_path / "beat.log", due, supervisorctl=BEAT_RUNS))["looks_at"] is None
+    due.touch()
+    os.utime(due, (1, 1795660003))
+    done = status("celery_beat", tmp_path / "beat.log", due, supervisorctl=BEAT_RUNS)
+    assert found(done) == {"state": "RUNNING", "error": None, "locked": locked, "looks_at": 1795660003.0} | sent
 
 
 @pytest.mark.parametrize(
@@ -87,7 +91,7 @@ def test_a_scheduler_has_the_lock_if_it_acquired_it_since_it_started(status, tmp
     ],
 )
 def test_what_supervisord_says_of_the_scheduler(status, tmp_path, program, state, error):
-    said = found(status("celery_beat", tmp_path / "beat.log", supervisorctl=program))
+    said = found(status("celery_beat", tmp_path / "beat.log", tmp_path / "none", supervisorctl=program))
     assert (said["state"], said["error"]) == (state, error)
 
 
@@ -147,7 +151,7 @@ def test_a_host_without_redis_names_what_is_missing(status):
     [
         ("host", ["localhost"], model.Host),
         ("celery_app", ["/nowhere"], model.Project),
-        ("celery_beat", ["/nowhere"], model.Scheduler),
+        ("celery_beat", ["/nowhere", "/nowhere"], model.Scheduler),
         ("keepalived", ["192.0.2.20"], model.Keepalived),
         ("redis", ['{"locks": 1}'], dict[str, model.Redis]),
     ],

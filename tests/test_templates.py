@@ -553,6 +553,7 @@ def scheduled(tmp_path_factory):
 def load_beat_settings(path, monkeypatch):
     """The rendered beatconfig.py, which imports celeryconfig, loaded by a separate Celery."""
     monkeypatch.syspath_prepend(path.parent.parent / "celery_app")
+    monkeypatch.syspath_prepend(PROJECT / "roles/celery_beat/files")
     monkeypatch.delitem(sys.modules, "celeryconfig", raising=False)
     module, app = load_settings(path)
     sys.modules.pop("celeryconfig")

@@ -67,6 +67,7 @@ FAULTS = {
     "programs run with their settings": "default on w1 was started with other settings than its entry names",
     # Unknown to Flower where it has heard nothing of it since its start, and offline otherwise.
     "Flower sees the workers": "threads@w2",
+    "the schedule is looked at": " s ago, and no other has since",
     "locks end": "1 locks on",
     "room for tracked connections": " uses ",
     "room for files": ":/tmp uses",
@@ -111,7 +112,7 @@ def look_until_flower_sees_all(playbook):
 
 
 @pytest.fixture(scope="module")
-def broken(playbook, inventory, brokers, workers, balancers, publishers, stores, monitors):
+def broken(playbook, inventory, brokers, workers, balancers, publishers, stores, schedulers, monitors):
     """Everything of FAULTS is broken, looked at, and repaired: the findings before and after."""
     one, two = workers
     vhost, user = brokers[0].expect("rabbitmq_vhost"), one.expect("celery_app_user")
@@ -168,6 +169,11 @@ def broken(playbook, inventory, brokers, workers, balancers, publishers, stores,
     balancers[-1].run("python3 -c %s", TRACK)
     balancers[-1].run("nft delete table inet track")
     brokers[-1].run(f"{control} eval '{FEW_HANDLES}'")
+    # All that could take over, the first of them last.
+    beats = [(scheduler, scheduler.pid("beat")) for scheduler in schedulers]
+    for hours, (scheduler, beat) in enumerate(beats, 1):
+        scheduler.run(f"kill -STOP {beat}")
+        scheduler.run(f"touch --date='{hours} hours ago' /var/lib/celery/metrics/scheduler.prom")
     slow = two.pid("slow")
     two.run(f"kill -STOP -- -{slow}")
     try:
@@ -184,6 +190,7 @@ def broken(playbook, inventory, brokers, workers, balancers, publishers, stores,
             "users are the inventory's": brokers[0],
             "no worker is a zombie": two,
             "programs run with their settings": one,
+            "the schedule is looked at": schedulers[0],
             "Flower sees the workers": monitors[0],
             "room for files": one,
             "kernel settings are the inventory's": balancers[-1],
@@ -208,6 +215,8 @@ def broken(playbook, inventory, brokers, workers, balancers, publishers, stores,
         playbook("playbooks/site.yml", "--tags", ",".join(sorted(tags)))
     finally:
         two.host.run(f"kill -CONT -- -{slow}")
+        for scheduler, beat in beats:
+            scheduler.host.run(f"kill -CONT {beat}")
         one.run("umount /tmp")
         two.host.run("supervisorctl start solo")
         two.run(f"rm -r {home}/releases/copy")

@@ -58,6 +58,7 @@ KINDS = {
     "programs": "no worker program in this cluster",
     "running": "no worker program in this cluster",
     "answering": "no worker program in this cluster",
+    "schedulers": "no scheduler in this cluster",
     "locks": "no Redis in this cluster",
     "flower": "no Flower in this cluster",
     "inventory": "nothing in the inventory",
@@ -430,6 +431,20 @@ def flower_sees_the_workers(cluster: Cluster) -> Result:
     ]
     seen = min(sum(workers.values()) for workers in cluster.flower.known.values())
     return f"{seen} of {len(wanted)} programs", unseen, "on that host `supervisorctl restart flower-presence`"
+
+
+@check("the schedule is looked at", "schedulers")
+def the_schedule_is_looked_at(cluster: Cluster) -> Result:
+    # That of a standby is as old as its last turn.
+    times = {host: said.looks_at for host, said in cluster.schedulers.known.items() if said.looks_at is not None}
+    if not times:
+        return "never", ["no scheduler says when it will look again"], deploy(cluster, "celery_beat")
+    latest = max(times, key=times.get)
+    late = max(cluster.facts["time"] - times[latest], 0)
+    # One that gives no answer may do it.
+    hangs = late > cluster.thresholds["scheduler_overdue_seconds"] and not cluster.schedulers.unknown
+    wrong = [f"{latest} should have looked {late:.0f} s ago, and no other has since"] if hangs else []
+    return f"{late:.0f} s late", wrong, f"`supervisorctl restart beat` on {latest}"
 
 
 @check("locks end", "locks")

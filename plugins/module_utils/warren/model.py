@@ -171,6 +171,7 @@ class Scheduler:
     state: str | None
     error: str | None
     locked: bool
+    looks_at: float | None
     last_task_sent_at: str | None
     last_task: str | None
 

@@ -1,12 +1,14 @@
 """Print whether the scheduler of this host runs, and what it sent last, as JSON.
 
-Usage: python3 - LOG      (as root)
+Usage: python3 - LOG FILE      (as root)
 
-LOG is the scheduler's log; the one before it, LOG.1, is read, too.
+LOG is the scheduler's log; the one before it, LOG.1, is read, too. The time of FILE is when the scheduler will look at
+its schedule again.
 
     state -- as supervisord says, or null where it says nothing
     error -- what supervisord says instead, or null
     locked -- whether the scheduler has acquired the lock since it started; a standby has not
+    looks_at -- that time, seconds since the epoch; null without the file
     last_task_sent_at, last_task -- time as the log has it, and name of the entry; null where the log has none
 """
 
@@ -44,5 +46,10 @@ def logged(log):
     return {"locked": locked, "last_task_sent_at": sent[0], "last_task": sent[1]}
 
 
+def due(file):
+    """Return when the scheduler will look at its schedule again."""
+    return {"looks_at": file.stat().st_mtime if file.exists() else None}
+
+
 if __name__ == "__main__":
-    print(json.dumps(supervised() | logged(sys.argv[1])))
+    print(json.dumps(supervised() | logged(sys.argv[1]) | due(Path(sys.argv[2]))))
