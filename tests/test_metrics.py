@@ -38,9 +38,14 @@ mkdir /metrics
 supervisord -c /given/supervisord.conf
 sleep 4
 /roles/celery_app/files/celery-metrics /metrics/programs.prom /tmp/supervisor.sock
-prometheus-node-exporter --web.listen-address=127.0.0.1:9100 --collector.textfile.directory=/metrics >/tmp/exporter 2>&1 &
+exporter="prometheus-node-exporter --web.listen-address=127.0.0.1:9100"
+$exporter --collector.textfile.directory=/metrics >/tmp/exporter 2>&1 &
 sleep 2
-ask() { python3 -c 'from urllib.request import urlopen; print(urlopen("http://127.0.0.1:9100/metrics").read().decode())'; }
+cat >/tmp/ask <<'END'
+from urllib.request import urlopen
+print(urlopen("http://127.0.0.1:9100/metrics").read().decode())
+END
+ask() { python3 /tmp/ask; }
 ask | grep -e ^warren_ -e ^node_textfile
 echo ---
 supervisorctl -c /given/supervisord.conf shutdown
