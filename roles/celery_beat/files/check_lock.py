@@ -1,14 +1,17 @@
 """Print whether a scheduler holds RedBeat's lock, and for how long. The exit code is 1 if none does.
 
-Usage: check_lock.py MODULE      (with the scheduler's settings)
+Usage: check_lock.py      (with the scheduler's settings)
+
+The project is not imported: that may take long, and the lock's name and place are settings.
 """
 
+import os
 import sys
 
-from celery.app.utils import find_app
+from celery import Celery
 from redbeat.schedulers import ensure_conf, get_redis
 
-app = find_app(sys.argv[1])
+app = Celery(config_source=os.environ["CELERY_CONFIG_MODULE"])
 key = ensure_conf(app).lock_key
 milliseconds = get_redis(app).pttl(key)
 if milliseconds < 0:
