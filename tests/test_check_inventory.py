@@ -67,6 +67,21 @@ def test_every_broken_rule_is_said_once(tmp_path):
     assert len(said.splitlines()) == len(set(said.splitlines())) == 2
 
 
+def test_a_fault_of_a_type_hides_no_broken_rule_of_another_role_or_host(tmp_path):
+    program = {"name": "beat", "queues": ["nowhere"], "concurrency": 1}
+    hosts = {
+        # Its worker's rules are not looked at, as they are about values of the right types.
+        "w1": {"celery_worker_start_retries": "many", "cluster_worker_programs": [program | {"name": "flower"}]},
+        "w2": {"cluster_worker_programs": [program]},
+    }
+    said = check(tmp_path, hosts, celery_app_accept_content=["pickle"])
+    assert said.startswith("Correct these inputs of w1 in the inventory")
+    assert "celery_worker_start_retries" in said
+    assert "pickle lets anyone" in said
+    assert "program beat on w2 lists the unknown queue nowhere" in said
+    assert "program flower" not in said
+
+
 def test_there_are_not_too_many_sentences(tmp_path):
     programs = [{"name": f"p{number}", "queues": ["nowhere"], "concurrency": 1} for number in range(25)]
     said = check(tmp_path, {"w1": {"cluster_worker_programs": programs}}).splitlines()

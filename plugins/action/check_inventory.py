@@ -20,8 +20,8 @@ DOCUMENTATION = """
 module: check_inventory
 short_description: Check the inputs of each role of each host, and say everything that is wrong
 description:
-  - Checks the types of all inputs by the roles' C(meta/argument_specs.yml), and, where these are right, the rules in
-    their C(vars/rules.yml).
+  - Checks the types of all inputs by the roles' C(meta/argument_specs.yml), and the rules in their C(vars/rules.yml)
+    for each role of a host whose inputs have the right types.
   - One task in one process for all hosts, with C(run_once). For 300 hosts, Ansible would start thousands of processes,
     and each would look up the same values of all other hosts again.
   - Runs on the control node, and changes nothing.
@@ -52,25 +52,28 @@ class Host:
         # The inputs of each role, filled in.
         self._found: dict[str, dict[str, Any]] = {}
         self._roles: list[str] = self._templar_for(available_variables=self._given).template(parts)
+        self._wrong: dict[str, list[str]] = {role: list(self._wrong_types(role)) for role in self._roles}
 
-    def wrong_types(self) -> Iterator[str]:
-        """Yield what is wrong with the inputs by the specifications of the host's roles."""
-        for role in self._roles:
-            options, found = roles.options_of(role), self._found.setdefault(role, {})
-            variables = roles.variables_of(self._loader, role, self._given)
-            templar = self._templar_for(available_variables=variables)
-            for name in options.keys() & variables.keys():
-                try:
-                    found[name] = templar.template(variables[name])
-                except AnsibleError as error:
-                    yield f"{name} cannot be evaluated: {error}"
-            checked = ArgumentSpecValidator(options).validate(found, validate_role_argument_spec=True)
-            yield from checked.error_messages
+    def _wrong_types(self, role: str) -> Iterator[str]:
+        options, found = roles.options_of(role), self._found.setdefault(role, {})
+        variables = roles.variables_of(self._loader, role, self._given)
+        templar = self._templar_for(available_variables=variables)
+        for name in options.keys() & variables.keys():
+            try:
+                found[name] = templar.template(variables[name])
+            except AnsibleError as error:
+                yield f"{name} cannot be evaluated: {error}"
+        checked = ArgumentSpecValidator(options).validate(found, validate_role_argument_spec=True)
+        yield from checked.error_messages
+
+    def wrong_types(self) -> list[str]:
+        """Return what is wrong with the inputs by the specifications of the host's roles."""
+        return [wrong for role in self._roles for wrong in self._wrong[role]]
 
     def broken_rules(self) -> Iterator[str]:
-        """Yield a sentence for each rule of the host's roles that is broken, once the types have been looked at."""
+        """Yield a sentence for each rule that is broken, of roles whose inputs have the right types."""
         for role in self._roles:
-            if roles.has_rules(role):
+            if roles.has_rules(role) and not self._wrong[role]:
                 variables = roles.variables_of(self._loader, role, self._given, "rules.yml")
                 yield from wrong_by(variables[f"__{role}_rules"], variables | self._found[role], self._templar_for)
 
@@ -103,8 +106,7 @@ class ActionModule(ActionBase):
         """Check the inputs; fails with a sentence for each thing that is wrong."""
         result = super().run(tmp, task_vars)
         hosts = [Host(name, task_vars, self) for name in self._task.args["hosts"]]
-        # Rules are about values of the right types.
-        said = wrong_inputs(hosts) or list(dict.fromkeys(rule for host in hosts for rule in host.broken_rules()))
+        said = wrong_inputs(hosts) + list(dict.fromkeys(rule for host in hosts for rule in host.broken_rules()))
         if len(said) > MOST_SENTENCES:
             said[MOST_SENTENCES:] = [f"{len(said) - MOST_SENTENCES} more like these."]
         return result | ({"failed": True, "msg": "\n".join(said)} if said else {"changed": False})
