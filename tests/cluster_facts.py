@@ -68,6 +68,7 @@ PROGRAM = {
     "uptime_seconds": 60,
     "exits": 0,
     "answering": True,
+    "idle": None,
     "error": None,
     "pool": "prefork",
     "concurrency": 2,

@@ -120,6 +120,7 @@ ABSENT = {
     "erlang_vm_dist_node_state": "a broker alone has no peer; with others BrokersApart fires without it",
     "flower_worker_online": "Flower has not seen a worker yet; WorkerUnseen compares it with the inventory",
     "flower_events_total": "Flower has not seen an event yet",
+    "warren_pool_idle": "the watchdog is off, or no program answers it",
     "redis_db_keys": "a database without keys",
     "redis_db_keys_expiring": "a database without keys",
 }
@@ -128,7 +129,7 @@ ABSENT = {
 def test_each_metric_that_an_alert_reads_is_looked_for():
     """An alert whose metric is missing never fires."""
     exprs = {name: re.sub(r'"[^"]*"', "", rule["expr"]) for name, rule in ALERTS.items()}
-    metrics = re.compile(r"\b(?:rabbitmq|erlang|haproxy|redis|node|flower|warren_program)_\w+")
+    metrics = re.compile(r"\b(?:rabbitmq|erlang|haproxy|redis|node|flower|warren_program|warren_pool)_\w+")
     read = {metric for name, expr in exprs.items() if name != "MetricsMissing" for metric in metrics.findall(expr)}
     missing = ALERTS["MetricsMissing"]["expr"]
     looked_for = re.findall(r'unless on \((?:instance)?\) (\w+),\s*"metric", "(\w+)"', missing)

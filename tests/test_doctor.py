@@ -246,6 +246,22 @@ def test_where_all_is_well_every_check_is_ok(facts):
             "`supervisorctl restart default` on w1",
         ),
         (
+            "pools do their tasks",
+            "w1",
+            "celery_worker",
+            worker(idle="killed"),
+            "default@w1 holds tasks and does none: its processes are killed before they can begin",
+            "raise celery_app_start_timeout_seconds, and `ansible-playbook",
+        ),
+        (
+            "pools do their tasks",
+            "w1",
+            "celery_worker",
+            worker(idle="still"),
+            "default@w1 holds tasks and does none",
+            "`supervisorctl restart default` on w1",
+        ),
+        (
             "children stay below their memory",
             "w1",
             "celery_worker",
@@ -433,7 +449,7 @@ RUNNING = {
     "children stay below their memory",
 }
 PREFETCH = {"workers fetch no more than they can do"}
-ZOMBIES = {"no worker is a zombie"}
+ZOMBIES = {"no worker is a zombie", "pools do their tasks"}
 PROJECTS = {"all hosts have the same release", "programs run with their settings"}
 HOSTS = {
     "room for tracked connections",

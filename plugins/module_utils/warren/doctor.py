@@ -367,6 +367,21 @@ def no_worker_is_a_zombie(cluster: Cluster) -> Result:
     return f"{len(running)} of {len(cluster.programs.known)} programs run", wrong, repair
 
 
+@check("pools do their tasks", "programs")
+def pools_do_their_tasks(cluster: Cluster) -> Result:
+    idle = {name: program.idle for name, program in cluster.programs.known.items() if program.idle}
+    killed = [name for name, how in idle.items() if how == "killed"]
+    wrong = [
+        f"{name} holds tasks and does none"
+        + (": its processes are killed before they can begin" if name in killed else "")
+        for name in idle
+    ]
+    repair = on_its_host(next(iter(idle), "PROGRAM@HOST"), "supervisorctl restart")
+    if killed:
+        repair = f"raise celery_app_start_timeout_seconds, and {deploy(cluster, 'celery_app,celery_worker')}"
+    return f"{len(cluster.programs.known) - len(idle)} of {len(cluster.programs.known)} programs", wrong, repair
+
+
 @check("children stay below their memory", "running", "inventory")
 def children_stay_below_their_memory(cluster: Cluster) -> Result:
     largest = {name: program.largest_child_bytes for name, program in cluster.running.known.items()}

@@ -153,6 +153,7 @@ class Program:
     largest_child_bytes: int | None
     answering: bool
     error: str | None
+    idle: str | None
     pool: str | None
     concurrency: int | None
     prefetch: int | None

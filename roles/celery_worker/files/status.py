@@ -13,6 +13,8 @@ take long. A program has these; what is not known is null.
     largest_child_bytes -- resident memory of the largest child
     answering -- whether it answers through the broker within a few seconds
     error -- why it could not be asked
+    idle -- where the watchdog has found that its pool does nothing: `killed` if its processes end before they can
+        begin, else `still`
     pool, concurrency, prefetch, active, reserved, done -- what it answers: kind and size of the pool, tasks that it
         fetches at most, tasks running, tasks fetched, and tasks done since its start
 """
@@ -26,6 +28,8 @@ from contextlib import suppress
 from pathlib import Path
 
 SECONDS = 15
+# What the watchdog remembers.
+POOLS = Path("/var/lib/celery/metrics/pools.json")
 ASK = """
 import json, os, sys
 from celery import Celery
@@ -47,7 +51,7 @@ print(json.dumps({
 }))
 """
 # Null where nothing says it.
-UNKNOWN = """state pid uptime_seconds arguments memory_bytes zombies largest_child_bytes
+UNKNOWN = """state pid uptime_seconds arguments memory_bytes zombies largest_child_bytes idle
     pool concurrency prefetch active reserved done"""
 
 
@@ -117,10 +121,15 @@ def main():
     run, host, *programs = sys.argv[1:]
     known, exited = supervised(), exits()
     heard, error = answers(run, [f"{program}@{host}" for program in programs])
+    pools = json.loads(POOLS.read_text()) if POOLS.exists() else {}
     found = {}
     for program in programs:
         answer, said = heard.get(f"{program}@{host}"), dict.fromkeys(UNKNOWN.split()) | known.get(program, {})
         said |= {"exits": exited[program], "answering": answer is not None, "error": error, **(answer or {})}
+        pool = pools.get(program, {})
+        # One that was started since is another.
+        if pool.get("idle") and pool["pid"] == said["pid"]:
+            said["idle"] = "killed" if pool["replaced"] else "still"
         # It may have ended meanwhile.
         with suppress(OSError):
             said |= processes(said["pid"]) if said["pid"] else {}
