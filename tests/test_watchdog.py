@@ -66,7 +66,6 @@ class Worker:
         }.items():
             (folder / name).write_text(f"#!/bin/sh\n{text}\n")
             (folder / name).chmod(0o755)
-        self.until(lambda: "ready." in (folder / "output").read_text())
 
     def until(self, condition):
         deadline = time.monotonic() + 60
@@ -124,6 +123,7 @@ def start(port, tmp_path):
 
     def start(**environment):
         started.append(Worker(tmp_path, port, **environment))
+        started[-1].until(lambda: "ready." in (tmp_path / "output").read_text())
         return started[-1]
 
     yield start
