@@ -48,6 +48,8 @@ def pack(environment, archive):
     """Write what has been installed into an environment into a new archive."""
     there = f"#!{environment}/".encode()
     with archive.open("xb") as file, tarfile.open(fileobj=file, mode="w:gz", compresslevel=LEVEL) as written:
+        # Whatever root's umask is: the user that fetches it is another.
+        os.fchmod(file.fileno(), 0o644)
         for path, content, found in installed(environment):
             if path.startswith("bin/") and content.startswith(there):
                 content = ANYWHERE + content.removeprefix(there)
