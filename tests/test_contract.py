@@ -83,7 +83,9 @@ class Role:
         """The variables that the role itself defines: in vars/, in a task's `vars`, registered, or by set_fact."""
         names = {name for path in self.files("vars") for name in load(path) or {}}
         for _, task in self.tasks:
-            names |= set(task.get("vars") or {}) - set(given(task))
+            # Ansible's own say how a task reaches its host.
+            own = {name for name in task.get("vars") or {} if not name.startswith("ansible_")}
+            names |= own - set(given(task))
             names |= {task["register"]} if "register" in task else set()
             for key, value in task.items():
                 if module(key) == "set_fact":
@@ -303,13 +305,15 @@ def test_the_role_mentions_no_cluster_variable_and_no_other_roles_option(role):
 
 
 def fail_messages(task: dict) -> Iterator[str]:
-    """What a task says when it fails: an assert's fail_msg, the msg of `fail`, or a called role's."""
+    """What a task says when it fails: an assert's fail_msg, the msg of `fail`, those of rules, or a called role's."""
     if f"{called(task).get('name')}_inputs" in given(task):
         yield task["vars"][f"{called(task)['name']}_inputs"]
     for key, arguments in task.items():
         name = {"assert": "fail_msg", "fail": "msg"}.get(module(key))
         if name and name in arguments:
             yield arguments[name]
+        if key == "check_inputs":
+            yield from (rule["message"] for rule in arguments.get("rules", []))
 
 
 def test_no_task_ignores_errors_or_edits_files_in_place(role):

@@ -1,20 +1,30 @@
 """A queue that exists cannot be changed, and one with tasks in it must not be forgotten."""
 
+import json
+
 import pytest
 from queue_changes import abandoned_queues, changed_queues
 
-DEFINITIONS = {
-    "queues": [
-        {"name": "default", "vhost": "shop", "arguments": {"x-max-priority": 10}},
-        {"name": "mail", "vhost": "shop", "arguments": {}},
-        {"name": "own", "vhost": "shop", "arguments": {}},
-        {"name": "mail", "vhost": "other", "arguments": {"x-max-priority": 3}},
-    ],
-    "policies": [
-        {"name": "ha", "vhost": "shop", "pattern": "^(default|mail)$"},
-        {"name": "ha", "vhost": "other", "pattern": "own"},
-    ],
-}
+POLICIES = [{"name": "ha", "pattern": "^(default|mail)$"}]
+
+
+def broker(*leads, state="running"):
+    found = {"state": state, "policies": POLICIES, "leads": leads} if state == "running" else {"state": state}
+    return {"answers": {"rabbitmq": {"rc": 0, "stdout": json.dumps(found), "stderr": ""}}}
+
+
+def queue(name, ready, unacknowledged=0, max_priority=0):
+    return {"name": name, "ready": ready, "unacknowledged": unacknowledged, "max_priority": max_priority}
+
+
+SAID = [
+    broker(queue("default", 0, max_priority=10), queue("own", 5)),
+    broker(queue("mail", 2, 1), queue("celeryev.x", 1)),
+    broker(state="booting"),
+    # A node that is down, and a host that cannot be reached.
+    {"answers": {"rabbitmq": {"rc": 69, "stdout": "", "stderr": "unable"}}},
+    {"unreachable": True, "msg": "timed out"},
+]
 
 
 @pytest.mark.parametrize(
@@ -27,17 +37,17 @@ DEFINITIONS = {
     ],
 )
 def test_a_changed_priority_is_said(queues, sentences):
-    assert changed_queues(DEFINITIONS, "shop", queues) == sentences
+    assert changed_queues(SAID, queues) == sentences
 
 
 @pytest.mark.parametrize(
-    ("pattern", "names"), [("^(default|mail)$", []), ("^default$", ["mail"]), ("^(default|post)$", ["mail"])]
+    ("pattern", "said"),
+    [("^(default|mail)$", []), ("^default$", ["3 in mail"]), ("^mail$", []), ("^post$", ["3 in mail"])],
 )
-def test_a_queue_that_the_inventory_has_no_longer_is_found(pattern, names):
-    """One that no policy covers is somebody else's."""
-    assert abandoned_queues(DEFINITIONS, "shop", [{"pattern": pattern}]) == names
+def test_tasks_of_a_queue_that_the_inventory_has_no_longer_are_counted(pattern, said):
+    """One without tasks may go, and one that no policy covers is somebody else's."""
+    assert abandoned_queues(SAID, [{"pattern": pattern}]) == said
 
 
 def test_a_new_cluster_has_no_queues():
-    definitions = {"queues": [], "policies": []}
-    assert changed_queues(definitions, "shop", [{"name": "a"}]) == abandoned_queues(definitions, "shop", []) == []
+    assert changed_queues([], [{"name": "a"}]) == abandoned_queues(SAID[2:], []) == []

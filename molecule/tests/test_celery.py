@@ -197,7 +197,7 @@ print(ids[1])
 def test_a_revoke_survives_the_restart_of_all_workers(workers, publisher, ledger, signal):
     """Of two tasks that wait in workers which end meanwhile, the one that was not revoked is done."""
     run = f"revoked-{uuid.uuid4()}"
-    task_id = publisher.app_output("python", "-c", REVOKE, publisher.expect("celery_app_module"), run, "45").strip()
+    task_id = publisher.app_output("python", "-c", REVOKE, publisher.expect("celery_app_module"), run, "25").strip()
     for worker in workers:
         for program in programs(worker):
             kept = worker.host.file(f"/var/lib/celery/state/{program['name']}")

@@ -1,5 +1,6 @@
-"""Slow tasks hold up no fast ones, and urgent tasks overtake others."""
+"""Slow tasks hold up no fast ones, urgent tasks overtake others, and an inventory that would lose a queue is refused."""
 
+import json
 import uuid
 
 import pytest
@@ -40,3 +41,34 @@ def test_an_urgent_task_overtakes_waiting_ones(publisher, ledger):
     assert len(others) == 60
     later = [other for other in others if other["time"] > record["time"]]
     assert len(later) > 20, "the urgent task waited for its turn"
+
+
+def refused(playbook, **changed):
+    """What preflight says of changed inputs, on one line."""
+    output, recap = playbook("playbooks/preflight.yml", "-e", json.dumps(changed), expect_success=False)
+    assert {counts["changed"] for counts in recap.values()} == {0}
+    return " ".join(output.split())
+
+
+def test_preflight_refuses_to_change_a_queue_that_exists(playbook, worker):
+    queues = [queue | {"max_priority": 3} for queue in worker.expect("cluster_queues")]
+    said = refused(playbook, cluster_queues=queues)
+    assert "RabbitMQ changes no queue that exists: the queue default has `max_priority: 10` and would need 3" in said
+
+
+@pytest.mark.disruptive
+def test_preflight_refuses_to_forget_a_queue_with_tasks(playbook, worker, workers, publisher, ledger):
+    run, (host,) = (
+        f"left-{uuid.uuid4()}",
+        [one for one in workers if "solo" in str(one.expect("cluster_worker_programs"))],
+    )
+    queues = [queue for queue in worker.expect("cluster_queues") if queue["name"] != "solo"]
+    host.run("supervisorctl stop solo")
+    try:
+        publisher.app_output("ledger", "submit", "--run", run, "--count", "3", "--queue", "solo")
+        programs = [one for one in host.expect("cluster_worker_programs") if one["name"] != "solo"]
+        said = refused(playbook, cluster_queues=queues, cluster_worker_programs=programs)
+        assert "nobody would do them: 3 in solo. Leave the queue in `cluster_queues`" in said
+    finally:
+        host.run("supervisorctl start solo")
+    assert len(ledger(run, 3)) == 3

@@ -1,18 +1,18 @@
 """Ansible's filters `changed_queues` and `abandoned_queues`: what a deployment would do to queues that exist."""
 
+import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 
-def changed_queues(definitions: Mapping[str, Any], vhost: str, queues: Iterable[Mapping[str, Any]]) -> list[str]:
+def changed_queues(said: Iterable[Mapping[str, Any]], queues: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return a sentence for each queue that exists with another `max_priority`; RabbitMQ cannot change it.
 
-    :param definitions: as `rabbitmqctl export_definitions` prints them.
-    :param vhost: the queues' virtual host.
+    :param said: what the module ask_parts returned of each broker; one that does not run counts for nothing.
     :param queues: what clients declare, each with `name` and perhaps `max_priority`.
     """
-    now = {queue["name"]: queue["arguments"].get("x-max-priority", 0) for queue in _queues(definitions, vhost)}
+    now = {queue["name"]: queue["max_priority"] for broker in _running(said) for queue in broker["leads"]}
     return [
         f"the queue {queue['name']} has `max_priority: {now[queue['name']]}` and would need {wanted}"
         for queue in queues
@@ -20,16 +20,36 @@ def changed_queues(definitions: Mapping[str, Any], vhost: str, queues: Iterable[
     ]
 
 
-def abandoned_queues(definitions: Mapping[str, Any], vhost: str, policies: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return the queues that the present policies cover and the wanted ones do not: the inventory had them."""
-    covered = [policy["pattern"] for policy in definitions["policies"] if policy["vhost"] == vhost]
+def abandoned_queues(said: Iterable[Mapping[str, Any]], policies: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return `NUMBER in NAME` for each queue with tasks that the present policies cover and the wanted ones do not.
+
+    The inventory had such a queue. One that no policy covers is somebody else's.
+
+    :param said: as above.
+    :param policies: the wanted ones, each with a `pattern`.
+    """
+    brokers = list(_running(said))
+    covered = {policy["pattern"] for broker in brokers for policy in broker["policies"]}
     wanted = [policy["pattern"] for policy in policies]
-    names = [queue["name"] for queue in _queues(definitions, vhost)]
-    return [name for name in names if _matches(covered, name) and not _matches(wanted, name)]
+    tasks = {
+        # A queue whose process has ended has no counts.
+        queue["name"]: (queue["ready"] or 0) + (queue["unacknowledged"] or 0)
+        for broker in brokers
+        for queue in broker["leads"]
+    }
+    return [
+        f"{count} in {name}"
+        for name, count in sorted(tasks.items())
+        if count and _matches(covered, name) and not _matches(wanted, name)
+    ]
 
 
-def _queues(definitions: Mapping[str, Any], vhost: str) -> list[Mapping[str, Any]]:
-    return [queue for queue in definitions.get("queues", []) if queue["vhost"] == vhost]
+def _running(said: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    for one in said:
+        answer = one.get("answers", {}).get("rabbitmq", {})
+        found = json.loads(answer["stdout"]) if answer.get("rc") == 0 else {}
+        if found.get("state") == "running":
+            yield found
 
 
 def _matches(patterns: Iterable[str], name: str) -> bool:
