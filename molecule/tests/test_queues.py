@@ -51,7 +51,7 @@ def refused(playbook, **changed):
 
 
 def test_preflight_refuses_to_change_a_queue_that_exists(playbook, workers):
-    queues = [queue | {"max_priority": 3} for queue in workers[0].expect("cluster_queues")]
+    queues = [queue | {"max_priority": 3} for queue in workers[0].expect("celery_app_queues")]
     said = refused(playbook, cluster_queues=queues)
     assert "RabbitMQ changes no queue that exists: the queue default has `max_priority: 10` and would need 3" in said
 
@@ -59,8 +59,8 @@ def test_preflight_refuses_to_change_a_queue_that_exists(playbook, workers):
 @pytest.mark.disruptive
 def test_preflight_refuses_to_forget_a_queue_with_tasks(playbook, workers, publisher, ledger):
     run = f"left-{uuid.uuid4()}"
-    (host,) = [one for one in workers if "solo" in str(one.expect("cluster_worker_programs"))]
-    queues = [queue for queue in host.expect("cluster_queues") if queue["name"] != "solo"]
+    (host,) = [one for one in workers if "solo" in str(one.expect("celery_worker_programs"))]
+    queues = [queue for queue in host.expect("celery_app_queues") if queue["name"] != "solo"]
     programs = [{"name": "all", "queues": [queue["name"] for queue in queues]}]
     host.run("supervisorctl stop solo")
     try:
