@@ -51,9 +51,9 @@ def refused(playbook, **changed):
 
 
 def test_preflight_refuses_to_change_a_queue_that_exists(playbook, workers):
-    queues = [queue | {"max_priority": 3} for queue in workers[0].expect("celery_app_queues")]
+    queues = [queue | {"max_priority": 20} for queue in workers[0].expect("celery_app_queues")]
     said = refused(playbook, cluster_queues=queues)
-    assert "RabbitMQ changes no queue that exists: the queue default has `max_priority: 10` and would need 3" in said
+    assert "RabbitMQ changes no queue that exists: the queue default has `max_priority: 10` and would need 20" in said
 
 
 @pytest.mark.disruptive
