@@ -297,15 +297,15 @@ def test_python_accepts_what_the_roles_write(rendered, case, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("role", "settings", "program"),
-    [("celery_beat", "beatconfig.py", "beatlock.py"), ("flower", "flowerconfig.py", "presence.py")],
+    ("role", "settings", "programs"),
+    [("celery_beat", "beatconfig.py", ["beatdue.py", "beatlock.py"]), ("flower", "flowerconfig.py", ["presence.py"])],
 )
-def test_settings_are_named_after_their_content(rendered, role, settings, program):
+def test_settings_are_named_after_their_content(rendered, role, settings, programs):
     """And after the fingerprint of what all programs have: whatever changes is another folder."""
     fingerprint = UNUSUAL[role][f"{role}_fingerprint"]["value"]
     settings = (rendered["unusual"].folder / role / settings).read_text()
-    program = (PROJECT / "roles" / role / "files" / program).read_text()
-    name = hashlib.sha256("\0".join([fingerprint, settings, program]).encode()).hexdigest()[:12]
+    texts = [(PROJECT / "roles" / role / "files" / program).read_text() for program in programs]
+    name = hashlib.sha256("\0".join([fingerprint, settings, *texts]).encode()).hexdigest()[:12]
     assert f'"{name}"' in rendered["unusual"].arguments[role]
 
 

@@ -508,9 +508,10 @@ def test_the_builds_environment_keeps_any_value():
     """systemd reads the file, whose quotes and backslashes are a shell's."""
     template = (PROJECT / "roles/celery_app/templates/build-environment.j2").read_text()
     wanted = {"PIP_INDEX_URL": 'https://u:p"a\\s$s@example.com/', "PIP_QUIET": 1}
-    text = jinja2.Template(template).render(__celery_app_built_with=wanted)
+    text = jinja2.Template(template).render(__celery_app_built_with=wanted, __celery_app_build_cache="/cache")
     assert dict(line.split("=", 1) for line in shlex.split(text, comments=True)) == {
-        name: str(value) for name, value in wanted.items()
+        "PIP_CACHE_DIR": "/cache",
+        **{name: str(value) for name, value in wanted.items()},
     }
 
 

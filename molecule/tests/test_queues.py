@@ -61,7 +61,7 @@ def test_preflight_refuses_to_forget_a_queue_with_tasks(playbook, workers, publi
     run = f"left-{uuid.uuid4()}"
     (host,) = [one for one in workers if "solo" in str(one.expect("celery_worker_programs"))]
     queues = [queue for queue in host.expect("celery_app_queues") if queue["name"] != "solo"]
-    programs = [{"name": "all", "queues": [queue["name"] for queue in queues]}]
+    programs = [{"name": "left", "concurrency": 1, "queues": [queue["name"] for queue in queues]}]
     host.run("supervisorctl stop solo")
     try:
         publisher.app_output("ledger", "submit", "--run", run, "--count", "3", "--queue", "solo")
