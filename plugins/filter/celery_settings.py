@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-QUEUES, BROKERS = "set `celery_app_queues`", "set `celery_app_broker_urls`"
+QUEUES = "set `celery_app_queues`"
+BROKERS = "set `celery_app_broker_urls`"
 RETRIES = "set `celery_app_publish_retry_max_retries` and the two inputs beside it"
 ACKS = "leave it out, or accept the loss with `celery_app_acks_late: false`"
 REJECT = "leave it out, or accept the loss with `celery_app_reject_on_worker_lost: false`"
