@@ -1,5 +1,6 @@
 """What no linter holds of the house's style: Jinja that can be read, and lines that fit on a screen."""
 
+import re
 from collections.abc import Iterator
 
 import jinja2
@@ -20,6 +21,17 @@ def files(suffix: str) -> Iterator[tuple[str, str]]:
         name = path.relative_to(PROJECT)
         if not any(part.startswith(".") for part in name.parts):
             yield name.as_posix(), path.read_text()
+
+
+def test_no_line_of_a_document_is_long():
+    """What a program has printed, and rows of tables, are as long as they are."""
+    found = [
+        f"{name}: {line}"
+        for name, text in files(".md")
+        for line in re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL).splitlines()
+        if len(line) > LONGEST_LINE and not line.startswith("|")
+    ]
+    assert found == []
 
 
 def templates() -> Iterator[tuple[str, jinja2.nodes.Template]]:
