@@ -64,9 +64,7 @@ class Shop:
             *["--limit", "w1"],
             celery_app_broker_urls=url_of(port),
             celery_app_queues=[{"name": "default", "routes": ["*"]}],
-            celery_app_result_backend="disabled",
-            celery_app_park_expired=True,
-            **inputs,
+            **{"celery_app_result_backend": "disabled", "celery_app_park_expired": True} | inputs,
         )
         ((_, settings),) = rendered.files("celeryconfig.py")
         self.folder, self.port, self.processes = folder, port, []
