@@ -17,3 +17,9 @@ def place():
     folder.chmod(0o755)
     yield folder
     subprocess.run(["rm", "-r", folder], check=True)
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take long: side by side, one of them at the end would run alone."""
+    lengthy = {item.path for item in items if item.get_closest_marker("lengthy")}
+    items.sort(key=lambda item: item.path not in lengthy)
