@@ -9,7 +9,7 @@ site: bootstrap
 lab: bootstrap
 	lab/tour
 
-# Remove everything that `make lab` made, but for Debian's packages, .venv and the caches of built releases.
+# Remove everything that `make lab` made, except Debian's packages, .venv and the caches of built releases.
 lab-down: bootstrap
 	.venv/bin/ansible-playbook lab/destroy.yml -e lab_remove_image=true
 

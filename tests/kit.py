@@ -117,7 +117,7 @@ def header_of(template):
 
 
 def alert_rules(**thresholds):
-    """The text of the kit's alerts, with its thresholds but for those that are given."""
+    """The text of the kit's alerts, with its thresholds, except those that are given."""
     options, text = header_of((PROJECT / "roles/prometheus/templates/alerts.yml.j2").read_text())
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True, **options

@@ -16,7 +16,7 @@ NOT_JINJA = {"alerts_test.yml"}
 
 
 def files(suffix: str) -> Iterator[tuple[str, str]]:
-    """Yield each file of the repository with this suffix, but for those in hidden folders: its path and its text."""
+    """Yield each file of the repository with this suffix, except those in hidden folders: its path and its text."""
     for path in sorted(PROJECT.rglob(f"*{suffix}")):
         name = path.relative_to(PROJECT)
         if not any(part.startswith(".") for part in name.parts):

@@ -25,7 +25,7 @@ def keys_of(path):
 
 
 def numbers_compared(text):
-    """The numbers but for 0 and 1 that something in a script is compared with, also times something."""
+    """The numbers except 0 and 1 that something in a script is compared with, also times something."""
     return {
         node.value
         for compared in ast.walk(ast.parse(text))

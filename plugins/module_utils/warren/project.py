@@ -35,7 +35,7 @@ def _is_source(folder: Path, name: str, top: bool) -> bool:
 
 
 def source_paths(source: Path) -> Iterator[Path]:
-    """Yield the files and links of a project, but for what is no source."""
+    """Yield the files and links of a project, except what is no source."""
     for folder, folders, files in os.walk(source):
         here = Path(folder)
         folders[:] = sorted(name for name in folders if _is_source(here, name, here == source))
