@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from rabbitmq import free_port, running_rabbitmq
 
 
 @pytest.fixture
@@ -17,6 +18,21 @@ def place():
     folder.chmod(0o755)
     yield folder
     subprocess.run(["rm", "-r", folder], check=True)
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory):
+    """A RabbitMQ of the test file's own."""
+    with running_rabbitmq(tmp_path_factory.mktemp("rabbitmq"), free_port()) as broker:
+        yield broker
+
+
+@pytest.fixture
+def port(broker):
+    """The broker's, with no task of another test in the queue `default`."""
+    if "default" in broker.ctl("list_queues", "name").split():
+        broker.ctl("delete_queue", "default")
+    return broker.port
 
 
 def pytest_collection_modifyitems(items):

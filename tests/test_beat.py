@@ -2,86 +2,51 @@
 
 import os
 import re
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
-from kit import INVENTORIES, PROJECT
-from rabbitmq import free_port, running_rabbitmq, url_of
-from test_templates import Rendered
+from kit import PROJECT
+from shop_project import Shop, until
 
 pytestmark = pytest.mark.lengthy
 
-SHOP = """
-from celery import Celery
-app = Celery("shop")
-app.config_from_envvar("CELERY_CONFIG_MODULE")
 
-@app.task(name="shop.poll")
-def poll():
-    pass
-"""
-
-
-class Scheduler:
+class Scheduler(Shop):
     """A `celery beat`, and the file whose time it sets."""
 
     def __init__(self, folder, port):
-        rendered = Rendered(
+        super().__init__(
             folder,
-            INVENTORIES["lab"],
-            *["--limit", "w1"],
-            celery_app_broker_urls=url_of(port),
-            celery_app_queues=[{"name": "default", "routes": ["*"]}],
-            celery_app_result_backend="disabled",
+            port,
             celery_beat_scheduler="file",
             celery_beat_max_loop_interval_seconds=2,
-            celery_beat_schedule=[{"name": "poll", "task": "shop.poll", "every_seconds": 1}],
+            celery_beat_schedule=[{"name": "poll", "task": "shop.pay", "every_seconds": 1}],
         )
-        self.file, self.output = folder / "scheduler.prom", folder / "output"
+        self.file = folder / "scheduler.prom"
         self.file.touch()
         os.utime(self.file, (0, 0))
-        ((_, settings),) = rendered.files("beatconfig.py")
+        ((_, settings),) = self.rendered.files("beatconfig.py")
         own = f"beat_schedule_filename = {str(folder / 'schedule')!r}\n_beatdue.FILE = {str(self.file)!r}\n"
         settings.write_text(settings.read_text() + own)
-        (folder / "shop.py").write_text(SHOP)
-        files = [PROJECT / f"roles/{role}/files" for role in ("celery_app", "celery_beat")]
-        paths = [settings.parent, settings.parent.parent / "celery_app", *files, folder]
-        self.process = subprocess.Popen(
-            [Path(sys.executable).parent / "celery", "-A", "shop", "beat", "--loglevel=INFO"],
-            cwd=folder,
-            env=os.environ | {"CELERY_CONFIG_MODULE": "beatconfig", "PYTHONPATH": os.pathsep.join(map(str, paths))},
-            stdout=self.output.open("wb"),
-            stderr=subprocess.STDOUT,
-        )
+        self.environment["CELERY_CONFIG_MODULE"] = "beatconfig"
+        self.import_from(PROJECT / "roles/celery_beat/files")
+        self.import_from(settings.parent)
+        self.process = self.start("celery", "-A", "shop", "beat", "--loglevel=INFO")
 
     def late(self):
         """For how many seconds it should have looked."""
         return time.time() - self.file.stat().st_mtime
 
     def said(self, words):
-        return len(re.findall(words, self.output.read_text()))
-
-
-def until(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+        return len(re.findall(words, self.output()))
 
 
 @pytest.fixture
-def scheduler(tmp_path):
-    port = free_port()
-    (tmp_path / "rabbitmq").mkdir()
-    with running_rabbitmq(tmp_path / "rabbitmq", port) as broker:
-        scheduler = Scheduler(tmp_path, port)
-        scheduler.broker = broker
-        yield scheduler
-        scheduler.process.kill()
-        scheduler.process.wait()
+def scheduler(broker, port, tmp_path):
+    scheduler = Scheduler(tmp_path, port)
+    scheduler.broker = broker
+    yield scheduler
+    scheduler.end()
 
 
 def test_the_files_time_is_when_the_scheduler_will_look_again(scheduler):

@@ -9,8 +9,8 @@ import time
 
 import pytest
 from kit import PROJECT
-from rabbitmq import free_port, running_rabbitmq
-from test_parking import Shop, until
+from rabbitmq import free_port
+from shop_project import Shop, until
 
 pytestmark = pytest.mark.lengthy
 
@@ -29,40 +29,21 @@ class Chords(Shop):
 
     def __init__(self, folder, port, backend, redis_url=""):
         super().__init__(folder, port, celery_app_result_backend=backend, celery_app_result_redis_url=redis_url)
-        self.environment["PYTHONPATH"] += f":{PROJECT / 'tests/projects/chords'}"
+        self.import_from(PROJECT / "tests/projects/chords")
 
     def begin(self, options="{}"):
         """Send the chord; the process, and the file with the sum."""
         file = self.folder / "sum"
         return self.start("python", "-c", f"import chords; chords.begin({str(file)!r}, **{options})"), file
 
-    def work(self):
-        self.start("celery", "-A", "chords", "worker", "--pool=solo", "--loglevel=INFO", "--without-mingle")
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory):
-    port = free_port()
-    with running_rabbitmq(tmp_path_factory.mktemp("rabbitmq"), port) as broker:
-        broker.port = port
-        yield broker
-
-
-@pytest.fixture
-def port(broker):
-    """The broker's, with nothing left of another test."""
-    if "default" in broker.ctl("list_queues", "name").split():
-        broker.ctl("delete_queue", "default")
-    return broker.port
-
 
 def test_a_chord_works_with_redis_although_results_are_ignored(port, tmp_path):
     with running_redis(tmp_path) as url:
         project = Chords(tmp_path, port, "redis", url)
-        project.work()
+        project.worker("chords")
         try:
             process, file = project.begin()
-            assert process.wait(timeout=60) == 0, (tmp_path / "output").read_text()
+            assert process.wait(timeout=60) == 0, project.output()
             until(file.exists)
             assert file.read_text() == "3"
         finally:
@@ -72,9 +53,10 @@ def test_a_chord_works_with_redis_although_results_are_ignored(port, tmp_path):
 @pytest.mark.parametrize("backend", ["disabled", "rpc"])
 def test_a_chord_that_the_backend_cannot_do_is_an_error_of_its_sender(port, tmp_path, backend):
     """Nothing is accepted, so nothing is lost."""
-    process, file = Chords(tmp_path, port, backend).begin()
+    project = Chords(tmp_path, port, backend)
+    process, file = project.begin()
     assert process.wait(timeout=60) == 1
-    assert "NotImplementedError" in (tmp_path / "output").read_text()
+    assert "NotImplementedError" in project.output()
     assert not file.exists()
 
 
@@ -82,10 +64,10 @@ def test_with_django_the_tasks_before_the_last_must_keep_their_results(port, tmp
     project = Chords(tmp_path, port, "django-db")
     project.environment["DJANGO_SETTINGS_MODULE"] = "chords_settings"
     assert project.start("python", "-m", "django", "migrate").wait(timeout=60) == 0
-    project.work()
+    project.worker("chords", "solo", "here@here", "--loglevel=INFO")
     try:
         _, file = project.begin()
-        until(lambda: (tmp_path / "output").read_text().count("succeeded") == 2)
+        until(lambda: project.output().count("succeeded") == 2)
         # Nothing says that the last task is never sent.
         time.sleep(5)
         assert not file.exists()

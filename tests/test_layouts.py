@@ -5,8 +5,7 @@ import sys
 
 import pytest
 from kit import PROJECT
-from rabbitmq import free_port, running_rabbitmq
-from test_parking import Shop, until
+from shop_project import SCRIPTS, Shop, until
 
 pytestmark = pytest.mark.lengthy
 
@@ -20,27 +19,12 @@ class Installed(Shop):
         subprocess.run(["cp", "-r", PROJECT / "tests/projects" / name, source], check=True)
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", target, source]
         subprocess.run(pip, check=True)
-        self.environment["PYTHONPATH"] += f":{target}"
+        self.import_from(target)
 
     def checked(self, module):
         """What the check of a release says of it: exit code and sentence."""
-        done = subprocess.run(
-            [sys.executable, PROJECT / "roles/celery_app/files/check_app.py", module],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = self.done("python", SCRIPTS / "check_app.py", module)
         return done.returncode, done.stderr
-
-
-@pytest.fixture(scope="module")
-def port(tmp_path_factory):
-    port = free_port()
-    with running_rabbitmq(tmp_path_factory.mktemp("rabbitmq"), port):
-        yield port
 
 
 @pytest.mark.parametrize(
@@ -55,7 +39,7 @@ def port(tmp_path_factory):
 def test_a_worker_does_a_task_of_the_project(port, tmp_path, name, module, task):
     project, file = Installed(tmp_path, port, name), tmp_path / "file"
     assert project.checked(module) == (0, "")
-    project.start("celery", "-A", module, "worker", "--pool=solo", "--without-mingle", "--without-gossip")
+    project.worker(module)
     try:
         project.send(task, args=[str(file)])
         until(file.exists)

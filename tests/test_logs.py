@@ -9,8 +9,7 @@ import sys
 
 import pytest
 from kit import PROJECT
-from rabbitmq import free_port, running_rabbitmq
-from test_parking import Shop, until
+from shop_project import Shop, until
 
 pytestmark = pytest.mark.lengthy
 
@@ -74,16 +73,12 @@ class Logging(Shop):
         # Before it sets up its logs, Celery warns root, as whom no program of the kit runs.
         self.environment["PYTHONWARNINGS"] = "ignore"
 
-    def text(self):
-        return (self.folder / "output").read_text()
-
     def lines(self):
-        return [json.loads(line) for line in self.text().splitlines()]
+        return [json.loads(line) for line in self.output().splitlines()]
 
     def begin(self, pool):
-        options = ["--without-mingle", "--without-gossip", "--concurrency=2", "--loglevel=INFO"]
-        worker = self.start("celery", "-A", "shop", "worker", f"--pool={pool}", "--hostname=here@here", *options)
-        until(lambda: " ready." in self.text())
+        worker = self.worker("shop", pool, "here@here", "--concurrency=2", "--loglevel=INFO")
+        until(lambda: " ready." in self.output())
         return worker
 
     def about(self, task_id):
@@ -91,15 +86,8 @@ class Logging(Shop):
 
 
 @pytest.fixture(scope="module")
-def port(tmp_path_factory):
-    port = free_port()
-    with running_rabbitmq(tmp_path_factory.mktemp("rabbitmq"), port):
-        yield port
-
-
-@pytest.fixture(scope="module")
-def rendered(port, tmp_path_factory):
-    return Logging(tmp_path_factory.mktemp("shop"), port)
+def rendered(broker, tmp_path_factory):
+    return Logging(tmp_path_factory.mktemp("shop"), broker.port)
 
 
 @pytest.fixture
@@ -117,7 +105,7 @@ def test_each_line_of_a_worker_is_an_object(shop, pool):
     sends = "; ".join(f"shop.app.send_task('shop.{name}', ('top-secret',), task_id='{name}-1')" for name in names)
     code = f"import shop; shop.app.control.revoke('revoked-1', reply=True); {sends}"
     code += "; shop.app.send_task('shop.done', ('top-secret',), task_id='revoked-1')"
-    assert shop.start("python", "-c", code).wait(timeout=60) == 0, shop.text()
+    assert shop.start("python", "-c", code).wait(timeout=60) == 0, shop.output()
     until(lambda: {"SUCCESS", "FAILURE", "RETRY", "REVOKED"} <= {line.get("state") for line in shop.lines()})
     until(lambda: len([line for line in shop.about("again-1") if line.get("state") == "SUCCESS"]) == 1)
     if pool == "prefork":
@@ -131,7 +119,7 @@ def test_each_line_of_a_worker_is_an_object(shop, pool):
         assert line["worker"] == "here@here"
         if "id" in line:
             assert (line["task"], line["queue"]) in {(f"shop.{name}", "default") for name in names}
-    assert "top-secret" not in shop.text()
+    assert "top-secret" not in shop.output()
     assert "worker: Warm shutdown (MainProcess)" in [line["message"] for line in shop.lines()]
 
     done = {line.get("state", line["message"]): line for line in shop.about("done-1")}
@@ -157,15 +145,15 @@ def test_each_line_of_a_worker_is_an_object(shop, pool):
 
 def test_each_line_of_the_scheduler_is_an_object(shop):
     shop.start("celery", "-A", "shop", "beat", "--loglevel=INFO")
-    until(lambda: shop.text().count("Sending due task often") > 1)
+    until(lambda: shop.output().count("Sending due task often") > 1)
     assert "beat: Starting..." in [line["message"] for line in shop.lines()]
-    assert "beat-secret" not in shop.text()
+    assert "beat-secret" not in shop.output()
 
 
 def test_a_project_that_sets_up_its_logs_keeps_them(shop):
     shop.module.write_text(TASKS + OWN_LOGGING)
     shop.begin("solo")
-    assert "OWN here@here ready." in shop.text()
+    assert "OWN here@here ready." in shop.output()
 
 
 def test_a_handler_of_the_projects_own_keeps_its_format(shop):

@@ -4,48 +4,14 @@ Everything is sent at the start, to a worker of each kind of pool; each test loo
 """
 
 import json
-import os
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
-from kit import INVENTORIES, PROJECT
 from kombu import Connection, Producer
 from rabbitmq import free_port, running_rabbitmq, url_of
-from test_templates import Rendered
+from shop_project import SCRIPTS, SHOP, Shop, until
 
 pytestmark = pytest.mark.lengthy
 
-SHOP = """
-import os, signal
-from pathlib import Path
-from celery import Celery
-from celery.exceptions import Reject
-
-app = Celery("shop")
-app.config_from_envvar("CELERY_CONFIG_MODULE")
-RUNS = Path(os.environ["RUNS"])
-
-def ran(name):
-    with (RUNS / name).open("a") as runs:
-        runs.write("run\\n")
-
-@app.task(name="shop.pay")
-def pay(name="pay"):
-    ran(name)
-
-@app.task(name="shop.refuse")
-def refuse():
-    ran("refuse")
-    raise Reject("no", requeue=False)
-
-@app.task(name="shop.kill")
-def kill():
-    ran("kill")
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
 NEW = """
 @app.task(name="shop.new")
 def new():
@@ -54,78 +20,21 @@ def new():
 HEADERS = {"id": "1", "task": "shop.pay", "lang": "py", "argsrepr": "('a',)", "kwargsrepr": "{}"}
 
 
-class Shop:
-    """A project, its settings, and a broker."""
+class Parking(Shop):
+    """The shop, which parks what has expired, too."""
 
-    def __init__(self, folder, port, **inputs):
-        rendered = Rendered(
-            folder,
-            INVENTORIES["lab"],
-            *["--limit", "w1"],
-            celery_app_broker_urls=url_of(port),
-            celery_app_queues=[{"name": "default", "routes": ["*"]}],
-            **{"celery_app_result_backend": "disabled", "celery_app_park_expired": True} | inputs,
-        )
-        ((_, settings),) = rendered.files("celeryconfig.py")
-        self.folder, self.port, self.processes = folder, port, []
-        self.module = folder / "shop.py"
-        self.module.write_text(SHOP)
-        paths = [settings.parent, PROJECT / "roles/celery_app/files", folder]
-        self.environment = os.environ | {
-            "CELERY_CONFIG_MODULE": "celeryconfig",
-            "PYTHONPATH": os.pathsep.join(map(str, paths)),
-            "RUNS": str(folder),
-        }
-
-    def start(self, *command):
-        process = subprocess.Popen(
-            [Path(sys.executable).parent / command[0], *command[1:]],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=(self.folder / "output").open("ab"),
-            stderr=subprocess.STDOUT,
-        )
-        self.processes.append(process)
-        return process
-
-    def worker(self, pool):
-        options = ["--without-mingle", "--without-gossip", "--without-heartbeat", "--concurrency=1"]
-        return self.start("celery", "-A", "shop", "worker", f"--pool={pool}", f"--hostname={pool}@here", *options)
-
-    def send(self, task, **options):
-        code = f"import shop; shop.app.send_task({task!r}, **{options!r})"
-        assert self.start("python", "-c", code).wait(timeout=30) == 0
+    def __init__(self, folder, port):
+        super().__init__(folder, port, celery_app_park_expired=True)
 
     def parked(self, *arguments, code=0):
         """What parked.py prints; the chosen ones by the first word of their reason and task."""
-        done = subprocess.run(
-            [sys.executable, PROJECT / "roles/celery_app/files/parked.py", *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = self.done("python", SCRIPTS / "parked.py", *arguments)
         assert done.returncode == code, done.stderr
         return json.loads(done.stdout)
-
-    def end(self):
-        for process in self.processes:
-            process.kill()
-            process.wait()
-        self.processes.clear()
 
     def runs(self, name):
         file = self.folder / name
         return len(file.read_text().splitlines()) if file.exists() else 0
-
-
-def until(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
 
 
 @pytest.fixture(scope="module", params=["prefork", "threads", "gevent"])
@@ -133,10 +42,10 @@ def shop(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("shop")
     port = free_port()
     with running_rabbitmq(tmp_path_factory.mktemp("rabbitmq"), port) as broker:
-        shop = Shop(folder, port)
+        shop = Parking(folder, port)
         shop.broker, shop.pool = broker, request.param
         broker.ctl("set_policy", "dead", "^default$", '{"dead-letter-exchange": "warren-parking"}')
-        worker = shop.worker(request.param)
+        worker = shop.worker(pool=request.param, name=f"{request.param}@here")
         until(lambda: "default" in broker.ctl("list_consumers", "queue_name"))
         shop.send("shop.new")
         shop.send("shop.refuse")
@@ -215,7 +124,7 @@ def test_options_choose_and_all_others_stay(shop):
 
 def test_what_is_sent_again_is_done_by_a_worker_that_knows_it(shop):
     shop.module.write_text(SHOP + NEW)
-    worker = shop.worker("solo")
+    worker = shop.worker(name="solo@here")
     until(lambda: shop.broker.ctl("list_consumers", "--no-table-headers", "queue_name").split().count("default") == 2)
     said = shop.parked("replay", "--reason", "unknown", "--known", "shop")
     assert [(one["task"], one["done"]) for one in said["parked"]] == [("shop.new", True)]

@@ -7,8 +7,7 @@ import signal
 import uuid
 
 import pytest
-from rabbitmq import free_port, running_rabbitmq
-from test_parking import Shop, until
+from shop_project import Shop, until
 
 pytestmark = pytest.mark.lengthy
 
@@ -22,19 +21,13 @@ class Revoking(Shop):
     def begin(self, pool="solo"):
         """Start a worker, and return it when it is ready."""
         (self.folder / "output").write_bytes(b"")
-        worker = self.start(
-            *("celery", "-A", "shop", "worker", f"--pool={pool}", "--hostname=here@here", "--concurrency=1"),
-            *("--without-mingle", "--without-gossip", "--loglevel=INFO", f"--statedb={self.state}"),
-        )
+        worker = self.worker("shop", pool, "here@here", "--loglevel=INFO", f"--statedb={self.state}")
         until(lambda: self.says(" ready.") or worker.poll() is not None)
         assert worker.poll() is None, self.output()
         return worker
 
     def ran(self, name):
         return self.state.with_name(name).exists()
-
-    def output(self):
-        return (self.folder / "output").read_text(errors="replace")
 
     def says(self, words):
         return words in self.output()
@@ -57,22 +50,12 @@ class Revoking(Shop):
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory):
-    port = free_port()
-    with running_rabbitmq(tmp_path_factory.mktemp("rabbitmq"), port) as broker:
-        broker.port = port
-        yield broker
-
-
-@pytest.fixture(scope="module")
 def rendered(broker, tmp_path_factory):
     return Revoking(tmp_path_factory.mktemp("shop"), broker.port)
 
 
 @pytest.fixture
-def shop(rendered, broker, tmp_path):
-    if "default" in broker.ctl("list_queues", "name").split():
-        broker.ctl("delete_queue", "default")
+def shop(rendered, port, tmp_path):
     rendered.state = tmp_path / "state"
     rendered.environment["RUNS"] = str(tmp_path)
     yield rendered

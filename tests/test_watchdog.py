@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from kit import PROJECT
-from rabbitmq import free_port, running_rabbitmq, url_of
+from rabbitmq import url_of
 
 pytestmark = pytest.mark.lengthy
 
@@ -108,13 +108,6 @@ class Worker:
         if self.process.poll() is None:
             os.killpg(self.process.pid, 9)
         self.process.wait()
-
-
-@pytest.fixture(scope="module")
-def port(tmp_path_factory):
-    port = free_port()
-    with running_rabbitmq(tmp_path_factory.mktemp("rabbitmq"), port):
-        yield port
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def shell(site, code, **values):
 
 
 def psql(database, name, *environment):
-    """Log in over the network, with what the project's environment says except for `environment`; testinfra's result."""
+    """Log in over the network, with the project's environment except for `environment`; testinfra's result."""
     options = ["--no-psqlrc", "--no-password", "--tuples-only", "--no-align", "--command=SELECT 1", name]
     return database.app("env", *environment, "PGCONNECT_TIMEOUT=5", "psql", *options)
 
