@@ -1,5 +1,6 @@
 """Projects of other layouts: installed from source, checked as a release is, and a worker does one of their tasks."""
 
+import shutil
 import subprocess
 import sys
 
@@ -10,13 +11,12 @@ from shop_project import SCRIPTS, Shop, until
 pytestmark = pytest.mark.lengthy
 
 
-class Installed(Shop):
-    """A project of tests/projects, installed by pip, with its settings and a broker."""
+class Projects(Shop):
+    """The settings, a broker, and projects of tests/projects that pip has installed."""
 
-    def __init__(self, folder, port, name):
-        super().__init__(folder, port)
-        source, target = folder / "source", folder / "site-packages"
-        subprocess.run(["cp", "-r", PROJECT / "tests/projects" / name, source], check=True)
+    def install(self, name):
+        source, target = self.folder / name, self.folder / f"{name}-installed"
+        shutil.copytree(PROJECT / "tests/projects" / name, source)
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", target, source]
         subprocess.run(pip, check=True)
         self.import_from(target)
@@ -25,6 +25,17 @@ class Installed(Shop):
         """What the check of a release says of it: exit code and sentence."""
         done = self.done("python", SCRIPTS / "check_app.py", module)
         return done.returncode, done.stderr
+
+
+@pytest.fixture(scope="module")
+def rendered(broker, tmp_path_factory):
+    return Projects(tmp_path_factory.mktemp("shop"), broker.port)
+
+
+@pytest.fixture
+def projects(rendered, port):
+    yield rendered
+    rendered.end()
 
 
 @pytest.mark.parametrize(
@@ -36,20 +47,19 @@ class Installed(Shop):
         ("steps", "steps", "steps.note"),
     ],
 )
-def test_a_worker_does_a_task_of_the_project(port, tmp_path, name, module, task):
-    project, file = Installed(tmp_path, port, name), tmp_path / "file"
-    assert project.checked(module) == (0, "")
-    project.worker(module)
-    try:
-        project.send(task, args=[str(file)])
-        until(file.exists)
-        assert file.read_text() == "done"
-    finally:
-        project.end()
+def test_a_worker_does_a_task_of_the_project(projects, tmp_path, name, module, task):
+    file = tmp_path / "file"
+    projects.install(name)
+    assert projects.checked(module) == (0, "")
+    projects.worker(module)
+    projects.send(task, args=[str(file)])
+    until(file.exists)
+    assert file.read_text() == "done"
 
 
-def test_a_queue_of_the_projects_own_is_refused(port, tmp_path):
+def test_a_queue_of_the_projects_own_is_refused(projects):
     """Operators own queues; to reach every worker, Celery has `app.control.broadcast`."""
-    code, said = Installed(tmp_path, port, "broadcast").checked("broadcast")
+    projects.install("broadcast")
+    code, said = projects.checked("broadcast")
     assert code == 3
     assert "task_queues" in said
