@@ -169,3 +169,12 @@ def test_a_worker_that_works_or_has_nothing_to_do_is_left_alone(start):
     assert [worker.watch() for _ in range(TRIES + 2)] == [quiet] * (TRIES + 2)
     assert json.loads((worker.folder / "pools.json").read_text()) == {}
     assert worker.process.poll() is None
+
+
+def test_what_is_remembered_of_a_pool_ends_with_its_program(start):
+    worker = start()
+    (worker.folder / "pools.json").write_text(json.dumps({"default": {"pid": 1, "idle": True}}))
+    (worker.folder / "pools.prom").write_text('warren_pool_idle{program="default"} 1\n')
+    (worker.folder / "supervisorctl").write_text("#!/bin/sh\necho 'default   STOPPED   Nov 27 08:18 PM'\n")
+    assert worker.watch() == ("", "")
+    assert json.loads((worker.folder / "pools.json").read_text()) == {}
