@@ -2,15 +2,19 @@
 
 import json
 import re
+import time
+import uuid
 from pathlib import Path
 
 import pytest
 import yaml
 
+PROJECT = Path(__file__).resolve().parents[2]
+
 
 def status():
     """What the last status.yml wrote."""
-    return json.loads((Path(__file__).resolve().parents[2] / ".cache/status.json").read_text())
+    return json.loads((PROJECT / ".cache/status.json").read_text())
 
 
 def lines(title):
@@ -80,3 +84,17 @@ def test_what_is_down_is_a_line_and_the_rest_is_shown(playbook, brokers, balance
     assert workers_now[f"default@{workers[0].name}"]["problems"] == []
     assert "does not run" in lines("Scheduler")[scheduler.name]["problems"][0]
     assert any(f"finds {stopped.name} DOWN" in problem for problem in status()["problems"])
+
+
+@pytest.mark.cluster
+def test_the_tour_of_the_lab_ends_with_counts_and_addresses(playbook, publishers, monitors, ledger):
+    """What `make lab` prints last; the rest of its commands are those of the scenario."""
+    run = f"tour-{uuid.uuid4()}"
+    publishers[0].app_output("ledger", "submit", "--run", run, "--count", "3")
+    assert len(ledger(run, 3)) == 3
+    given = {"run": run, "tour_start": int(time.time()) - 7, "converge_seconds": 5, "converge_changed_hosts": 0}
+    playbook("lab/tour.yml", "-e", json.dumps(given))
+    summary = (PROJECT / ".cache/summary").read_text()
+    assert "3 tasks accepted, 3 done, 0 lost, 0 done twice" in summary
+    assert f"Flower            http://{monitors[0].address}:" in summary
+    assert "site.yml with nothing to do took 5 s and changed 0 hosts" in summary
