@@ -16,13 +16,18 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-import inputs
 import jinja2
 import kit
 import pytest
 import yaml
 
+sys.path.append(str(kit.PROJECT / "plugins/module_utils"))
+
+from warren import inputs
+
 PROJECT = Path(__file__).resolve().parents[1]
+
+
 ROLES = sorted(path.name for path in (PROJECT / "roles").iterdir() if path.is_dir())
 REQUIRED_FILES = [
     "README.md",
@@ -76,7 +81,7 @@ class Role:
     def rules(self) -> list[dict]:
         """The rules for the role's inputs."""
         path = self.path / "vars/rules.yml"
-        return load(path)[f"__{self.name}_rules"] if path.exists() else []
+        return load(path).get(f"__{self.name}_rules", []) if path.exists() else []
 
     @functools.cached_property
     def defined(self) -> set[str]:
@@ -198,7 +203,8 @@ def test_the_defaults_agree_with_the_spec(role):
 
 
 def test_an_option_is_required_or_has_a_default(role):
-    """A required option has no default, in no file. One that is neither would be undefined when a template reads it."""
+    """A required option has no default, in no file. One that is neither would be undefined when a template reads "
+    "it."""
     for name, option in role.options.items():
         required = option.get("required", False)
         assert required != ("default" in option), f"{name} needs either `required: true` or a default"
@@ -291,6 +297,10 @@ def test_the_role_mentions_no_cluster_variable_and_no_other_roles_option(role):
     mention = re.compile(rf"\b({'|'.join(map(re.escape, sorted(words)))}|groups\[)")
     allowed = {message for _, task in role.tasks for message in fail_messages(task)}
     allowed |= {rule["message"] for rule in role.rules}
+    # What to do instead of a setting that nobody may make.
+    allowed |= {
+        instead for path in role.files("vars") for instead in load(path).get(f"__{role.name}_reserved", {}).values()
+    }
     # Where to correct what supervisord cannot run, for such a message.
     allowed |= {load(path).get(f"__{role.name}_named_in", "") for path in role.files("vars")}
     found = {}

@@ -6,9 +6,9 @@ from ansible.errors import AnsibleFilterError
 
 GROUPS = {"all": ["mq1", "w1", "w2"], "rabbitmq": ["mq1"], "celery": ["w2", "w1"], "redis": []}
 HOSTVARS = {
-    "mq1": {"ansible_host": "192.0.2.1"},
-    "w1": {"ansible_host": "192.0.2.2", "cluster_c_publisher": True},
-    "w2": {"ansible_host": "192.0.2.3", "cluster_c_publisher": False},
+    "mq1": {"cluster_address": "192.0.2.1"},
+    "w1": {"cluster_address": "192.0.2.2", "cluster_c_publisher": True},
+    "w2": {"cluster_address": "192.0.2.3", "cluster_c_publisher": False},
 }
 
 
@@ -23,7 +23,7 @@ HOSTVARS = {
 )
 def test_the_hosts_of_a_group_have_addresses_in_the_inventorys_order(group, found):
     assert list(endpoints.addresses(GROUPS, group, HOSTVARS).items()) == list(found.items())
-    assert endpoints.host_values(GROUPS, group, HOSTVARS, "ansible_host") == list(found.values())
+    assert endpoints.host_values(GROUPS, group, HOSTVARS, "cluster_address") == list(found.values())
 
 
 def test_any_variable_can_be_asked_for():
@@ -58,8 +58,8 @@ def test_each_worker_program_has_the_name_that_celery_has_for_it():
 
 
 def test_a_host_without_an_address_is_named():
-    hostvars = {"mq1": {"ansible_host": "192.0.2.1"}, "w1": {}, "w2": {"ansible_hots": "192.0.2.3"}}
-    with pytest.raises(AnsibleFilterError, match="Set `ansible_host` of w1, w2 in the inventory"):
+    hostvars = {"mq1": {"cluster_address": "192.0.2.1"}, "w1": {}, "w2": {"cluster_addres": "192.0.2.3"}}
+    with pytest.raises(AnsibleFilterError, match="Set `cluster_address` of w1, w2 in the inventory"):
         endpoints.addresses(GROUPS, "all", hostvars)
 
 
@@ -67,12 +67,12 @@ class Untemplated(dict):
     """Variables of which only one may be read: each read templates it."""
 
     def __getitem__(self, name):
-        assert name == "ansible_host"
+        assert name == "cluster_address"
         return super().__getitem__(name)
 
 
 def test_only_the_variable_and_the_hosts_in_question_are_read():
-    hostvars = {"mq1": Untemplated(ansible_host="192.0.2.1", secret="x")}
+    hostvars = {"mq1": Untemplated(cluster_address="192.0.2.1", secret="x")}
     assert endpoints.addresses(GROUPS, "rabbitmq", hostvars) == {"mq1": "192.0.2.1"}
 
 

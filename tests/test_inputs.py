@@ -1,7 +1,13 @@
 """A name that the kit does not know is an input that has no effect: preflight says so, and what it may have been."""
 
-import inputs
+import sys
+
+import kit
 import pytest
+
+sys.path.append(str(kit.PROJECT / "plugins/module_utils"))
+
+from warren import inputs
 
 KNOWN = ["cluster_vip", "cluster_vhost", "celery_worker_log_level", "redis_bind"]
 
@@ -21,6 +27,8 @@ KNOWN = ["cluster_vip", "cluster_vhost", "celery_worker_log_level", "redis_bind"
         ),
         # An operator's own, Ansible's, and what a role keeps for itself.
         ({"w1": {"shop_cluster_vipp": 1, "clusters": 1, "ansible_host": "w1", "__celery_worker_x": 1}}, []),
+        # Almost the kit's.
+        ({"w1": {"clutser_vhost": 1}}, ["`clutser_vhost` of all hosts (is it `cluster_vhost`?)"]),
         ({}, []),
     ],
 )

@@ -10,7 +10,7 @@ from ansible.plugins.action import ActionBase
 # Ansible sends module_utils to hosts, and does not find them for what runs on the control node.
 sys.path.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
 
-from warren import roles
+from warren.checks import Complaints, check_role
 from warren.rules import checked, wrong_by
 
 DOCUMENTATION = """
@@ -24,7 +24,8 @@ description:
 options:
   role:
     description:
-      - The role whose C(vars/rules.yml) has the rules. C(check_inventory) checks those of all hosts at once.
+      - The role whose inputs are checked, by its specification and its C(vars/rules.yml). C(check_inventory) checks
+        those of all roles and hosts at once.
     type: str
   rules:
     description: The rules.
@@ -74,12 +75,15 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict:
         """Check the rules; fails with a sentence for each that is broken."""
         result = super().run(tmp, task_vars)
-        role, variables = self._task.args.get("role"), task_vars
-        if role:
-            variables = roles.variables_of(self._loader, role, task_vars, "rules.yml")
-        try:
-            rules = checked(variables[f"__{role}_rules"] if role else self._task.args["rules"])
-        except ValueError as error:
-            raise AnsibleActionFail(str(error)) from error
-        said = " ".join(wrong_by(rules, variables, self._templar.copy_with_new_env))
+        if role := self._task.args.get("role"):
+            host = task_vars["inventory_hostname"]
+            complaints = Complaints([host])
+            check_role(role, host, task_vars, self._loader, self._templar.copy_with_new_env, complaints)
+            said = " ".join(complaints.sentences())
+        else:
+            try:
+                rules = checked(self._task.args["rules"])
+            except ValueError as error:
+                raise AnsibleActionFail(str(error)) from error
+            said = " ".join(wrong_by(rules, task_vars, self._templar.copy_with_new_env))
         return result | ({"failed": True, "msg": said} if said else {"changed": False})

@@ -1,27 +1,30 @@
-"""Ansible's action plugin check_inventory: the inputs of all hosts, in one task."""
+"""Ansible's action plugin check_inventory: everything that is wrong with an inventory, in one task."""
 
 import sys
-from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleError
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 
 # Ansible sends module_utils to hosts, and does not find them for what runs on the control node.
 sys.path.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
 
-from warren import roles
-from warren.rules import wrong_by
+from warren import inventory_rules
+from warren.checks import Complaints, check_role, not_evaluated
+from warren.inputs import known_groups, unknown_inputs
+from warren.inventory_rules import Inventory
+from warren.rules import names_in
 
 DOCUMENTATION = """
 module: check_inventory
-short_description: Check the inputs of each role of each host, and say everything that is wrong
+short_description: Check the whole inventory, and say everything that is wrong
 description:
-  - Checks the types of all inputs by the roles' C(meta/argument_specs.yml), and the rules in their C(vars/rules.yml)
-    for each role of a host whose inputs have the right types.
+  - Checks the names of groups and inputs; the facts of the cluster by C(inventory/kit/inputs.yml) and by the rules of
+    C(module_utils/warren/inventory_rules.py); the inputs of each role of each host by C(meta/argument_specs.yml), and
+    by the kinds and the rules in its C(vars/rules.yml).
+  - What is derived from a wrong input is not judged, as that would be a second sentence for one mistake.
   - One task in one process for all hosts, with C(run_once). For 300 hosts, Ansible would start thousands of processes,
     and each would look up the same values of all other hosts again.
   - Runs on the control node, and changes nothing.
@@ -34,9 +37,9 @@ options:
 author: [Warren]
 """
 
-# More say nothing new.
-MOST_NAMES = 5
-MOST_SENTENCES = 20
+# More would scroll away.
+MOST_SENTENCES = 100
+THRESHOLD = "cluster_threshold_"
 
 
 class Host:
@@ -46,54 +49,28 @@ class Host:
         self.name = name
         hostvars = task_vars["hostvars"]
         self._loader = action._loader
-        self._given = hostvars.raw_get(name) | {"hostvars": hostvars}
+        self.given = hostvars.raw_get(name) | {"hostvars": hostvars}
         self._templar_for = action._templar.copy_with_new_env
-        parts = trust_as_template("{{ kit_parts | parts_of(group_names) }}")
-        # The inputs of each role, filled in.
-        self._found: dict[str, dict[str, Any]] = {}
-        self._roles: list[str] = self._templar_for(available_variables=self._given).template(parts)
-        self._wrong: dict[str, list[str]] = {role: list(self._wrong_types(role)) for role in self._roles}
+        self._templar = self._templar_for(available_variables=self.given)
 
-    def _wrong_types(self, role: str) -> Iterator[str]:
-        options, found = roles.options_of(role), self._found.setdefault(role, {})
-        variables = roles.variables_of(self._loader, role, self._given)
-        templar = self._templar_for(available_variables=variables)
-        for name in options.keys() & variables.keys():
-            try:
-                found[name] = templar.template(variables[name])
-            except AnsibleError as error:
-                yield f"{name} cannot be evaluated: {error}"
-        checked = ArgumentSpecValidator(options).validate(found, validate_role_argument_spec=True)
-        yield from checked.error_messages
+    def value(self, name: str) -> Any:
+        """Return the value of a variable.
 
-    def wrong_types(self) -> list[str]:
-        """Return what is wrong with the inputs by the specifications of the host's roles."""
-        return [wrong for role in self._roles for wrong in self._wrong[role]]
+        :raises AnsibleError: it cannot be evaluated.
+        """
+        return self._templar.template(self.given[name])
 
-    def broken_rules(self) -> Iterator[str]:
-        """Yield a sentence for each rule that is broken, of roles whose inputs have the right types."""
-        for role in self._roles:
-            if roles.has_rules(role) and not self._wrong[role]:
-                variables = roles.variables_of(self._loader, role, self._given, "rules.yml")
-                yield from wrong_by(variables[f"__{role}_rules"], variables | self._found[role], self._templar_for)
-
-
-def wrong_inputs(hosts: Collection[Host]) -> list[str]:
-    """Return a sentence for all hosts whose inputs are wrong in the same way."""
-    hosts_of: dict[str, list[str]] = {}
-    for host in hosts:
-        if wrong := "; ".join(host.wrong_types()):
-            hosts_of.setdefault(wrong, []).append(host.name)
-    return [
-        f"Correct these inputs of {few(names)} in the inventory or its group_vars: {wrong}"
-        for wrong, names in hosts_of.items()
-    ]
-
-
-def few(names: list[str]) -> str:
-    """Return names for a sentence."""
-    more = len(names) - MOST_NAMES
-    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+    def check_roles(self, said: Complaints) -> None:
+        """Say what is wrong with the inputs of the host's roles."""
+        try:
+            roles = self._templar.template(trust_as_template("{{ kit_parts | parts_of(group_names) }}"))
+        except AnsibleError as error:
+            # What they depend on has been said.
+            if not said:
+                said.about(self.name, "kit_parts", "`kit_parts`", not_evaluated("kit_parts", error))
+            return
+        for role in roles:
+            check_role(role, self.name, self.given, self._loader, self._templar_for, said)
 
 
 class ActionModule(ActionBase):
@@ -103,10 +80,77 @@ class ActionModule(ActionBase):
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict:
-        """Check the inputs; fails with a sentence for each thing that is wrong."""
+        """Check the inventory; fails with a sentence for each thing that is wrong."""
         result = super().run(tmp, task_vars)
         hosts = [Host(name, task_vars, self) for name in self._task.args["hosts"]]
-        said = wrong_inputs(hosts) + list(dict.fromkeys(rule for host in hosts for rule in host.broken_rules()))
-        if len(said) > MOST_SENTENCES:
-            said[MOST_SENTENCES:] = [f"{len(said) - MOST_SENTENCES} more like these."]
-        return result | ({"failed": True, "msg": "\n".join(said)} if said else {"changed": False})
+        said = Complaints([host.name for host in hosts])
+        self._check_names(hosts, task_vars, said)
+        self._check_facts(hosts, task_vars, said)
+        for host in hosts:
+            host.check_roles(said)
+        sentences = said.sentences()
+        if len(sentences) > MOST_SENTENCES:
+            sentences[MOST_SENTENCES:] = [f"{len(sentences) - MOST_SENTENCES} more like these."]
+        return result | ({"failed": True, "msg": "\n".join(sentences)} if sentences else {"changed": False})
+
+    def _check_names(self, hosts: list[Host], task_vars: dict[str, Any], said: Complaints) -> None:
+        """Say which inputs the kit does not know."""
+        known = [part["role"] for part in task_vars["kit_parts"]]
+        variables = {host.name: host.given for host in hosts}
+        foreign = hosts[0].given.get("cluster_foreign_variables")
+        if unknown := unknown_inputs(variables, known, foreign if isinstance(foreign, list) else []):
+            said.say(
+                f"The kit knows no input of this name: {'; '.join(unknown)}. Correct it in the inventory, its "
+                "group_vars or after -e; "
+                "if it is for something else, list it in `cluster_foreign_variables`."
+            )
+
+    def _check_facts(self, hosts: list[Host], task_vars: dict[str, Any], said: Complaints) -> None:
+        """Say what is wrong with the facts of the cluster: each by itself, and then together."""
+        specs = task_vars["kit_inputs"]
+        thresholds = [name for name in hosts[0].given if name.startswith(THRESHOLD)]
+        values: dict[str, dict[str, Any]] = {}
+        # A value without expressions is the same wherever it is the same object.
+        constant: dict[tuple[str, int], bool] = {}
+        for host in hosts:
+            found = values.setdefault(host.name, {})
+            for name in [*specs, *thresholds]:
+                spec, raw = specs.get(name, {"type": "raw"}), host.given.get(name)
+                key = (name, id(raw))
+                if constant.get(key):
+                    found[name] = raw
+                    continue
+                try:
+                    value = host.value(name)
+                except AnsibleError as error:
+                    said.about(host.name, name, f"`{name}`", not_evaluated(name, error))
+                    continue
+                if self._fact_is_right(host, name, value, spec, said):
+                    found[name] = value
+                    constant[key] = not names_in(raw) and isinstance(raw, int | float | str | list | dict)
+        # What is derived from the fact of another host is not judged, either.
+        for host in hosts:
+            said.wrong |= said.wrong_on(host.name)
+        groups = task_vars["groups"]
+        inventory = Inventory(
+            groups=groups,
+            kit_groups=list(known_groups()),
+            parts=task_vars["kit_parts"],
+            values=values,
+            of_each_host=[name for name, spec in specs.items() if spec.get("per_host")],
+            sources=task_vars["ansible_inventory_sources"],
+            names=thresholds,
+        )
+        for problem in inventory_rules.problems(inventory):
+            said.say(problem.text, problem.names)
+
+    def _fact_is_right(self, host: Host, name: str, value: Any, spec: dict, said: Complaints) -> bool:
+        """Say what is wrong with the value of a fact; returns whether it is right."""
+        kinds = spec.get("kinds", {}) | ({"": spec["kind"]} if "kind" in spec else {})
+        subject, more = "", ""
+        if name == "cluster_address" and "ansible_host" in names_in(host.given[name]):
+            subject, more = "`ansible_host`", ", or set `cluster_address` to it where Ansible gets in by another way"
+        if said.wrong_value(host.name, name, value, spec, kinds, subject, more):
+            return False
+        options = {key: spec[key] for key in ("type", "elements", "options", "choices") if key in spec}
+        return not said.unfit(host.name, {name: value}, {name: options}, name)

@@ -26,9 +26,9 @@ def host_values(groups: Groups, group: str, hostvars: Hostvars, variable: str) -
 def addresses(groups: Groups, group: str, hostvars: Hostvars) -> dict[str, str]:
     """Return the address of each host of a group, by the host's name; none where there is no such group.
 
-    Raises AnsibleFilterError for a host that has no address in the inventory.
+    Raises AnsibleFilterError for a host that has no address.
     """
-    return _values(groups, group, hostvars, "ansible_host")
+    return _values(groups, group, hostvars, "cluster_address")
 
 
 def endpoints(addresses: Iterable[str], port: int | str) -> list[str]:

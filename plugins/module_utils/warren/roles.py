@@ -11,6 +11,13 @@ ROLES = Path(__file__).resolve().parents[3] / "roles"
 
 
 @cache
+def load_yaml(path: Path) -> Any:
+    """Return what a YAML file of the kit holds, read once."""
+    # libyaml's is ten times faster.
+    return yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+@cache
 def read(loader: DataLoader, role: str, name: str) -> Any:
     """Return what a YAML file of a role holds, with its templates. Whoever asks again gets the same object."""
     return loader.load_from_file(str(ROLES / role / name), trusted_as_template=True) or {}
@@ -30,7 +37,7 @@ def variables_of(loader: DataLoader, role: str, given: dict[str, Any], *files: s
 @cache
 def options_of(role: str) -> dict[str, dict]:
     """Return the specification of a role's inputs, by name."""
-    spec = yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())
+    spec = load_yaml(ROLES / role / "meta/argument_specs.yml")
     return spec["argument_specs"]["main"]["options"]
 
 

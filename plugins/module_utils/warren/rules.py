@@ -1,6 +1,8 @@
 """Rules about inputs: what is wrong, in sentences that say what to type. For the action plugins that check inputs."""
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from ansible.errors import AnsibleError
@@ -46,3 +48,42 @@ def _broken(rule: dict, variables: Mapping[str, Any], templar_for: Callable[...,
         templar = templar_for(available_variables=variables | ({"item": item} if "loop" in rule else {}))
         if not all(templar.evaluate_conditional(expression) for expression in wanted):
             yield str(templar.template(rule["message"])).strip()
+
+
+class Derived:
+    """Which variables follow from others, by the names in their expressions."""
+
+    def __init__(self, variables: Mapping[str, Any], wrong: Collection[str]):
+        """Take the variables as they are written, and the names of those that are wrong."""
+        self._variables, self._wrong = variables, frozenset(wrong)
+        self._found: dict[str, bool] = {}
+
+    def from_wrong(self, name: str) -> bool:
+        """Return whether a variable is wrong, or follows from one that is."""
+        if not self._wrong or name in self._wrong:
+            return bool(self._wrong)
+        if name not in self._found:
+            # For one that follows from itself.
+            self._found[name] = False
+            self._found[name] = any(map(self.from_wrong, names_in(self._variables.get(name))))
+        return self._found[name]
+
+    def judges_wrong(self, rule: Mapping[str, Any]) -> bool:
+        """Return whether a rule looks at a variable that follows from a wrong one."""
+        wanted = rule["that"] if isinstance(rule["that"], list) else [rule["that"]]
+        return any(map(self.from_wrong, names_in(["{{" + str(text) for text in wanted] + [rule.get("loop", "")])))
+
+
+def names_in(value: Any) -> frozenset[str]:
+    """Return every word of the expressions in a value, which may be a list or a mapping; a text that is none has "
+    "no words."""
+    if isinstance(value, str):
+        return _words(str(value))
+    # Ansible's `hostvars` are a mapping, too, but no dict.
+    values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    return frozenset().union(*map(names_in, values))
+
+
+@lru_cache(maxsize=4096)
+def _words(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"[A-Za-z_]\w*", text)) if "{{" in text or "{%" in text else frozenset()

@@ -1,0 +1,46 @@
+"""Ansible's filters `refused_settings` and `refused_lines`: what an operator's own settings may not change."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from fnmatch import fnmatchcase
+
+
+def refused_settings(settings: Mapping[str, object], reserved: Mapping[str, str], lists: bool = False) -> list[str]:
+    """Return what is wrong with settings that go into a daemon's configuration as they are.
+
+    :param settings: name to value.
+    :param reserved: what to do instead, by the names that nobody may set; `*` and `?` are wildcards.
+    :param lists: whether values may be lists or mappings, too.
+    """
+    return list(_refused(settings, reserved, lists))
+
+
+def _refused(settings: Mapping[str, object], reserved: Mapping[str, str], lists: bool) -> Iterator[str]:
+    for name, value in settings.items():
+        instead = next((what for pattern, what in reserved.items() if fnmatchcase(str(name).lower(), pattern)), None)
+        if instead:
+            yield f"`{name}`: {instead}"
+        elif not str(name).strip() or any(letter in str(name) for letter in "\r\n#'\"="):
+            yield f"{str(name)!r}: this is no setting's name"
+        elif "\n" in str(value) or "\r" in str(value):
+            yield f"`{name}`: its value has a line break"
+        elif not lists and not isinstance(value, str | int | float):
+            yield f"`{name}`: give it a text, a number, true or false"
+
+
+def refused_lines(lines: Collection[str], reserved: Mapping[str, str]) -> list[str]:
+    """Return what is wrong with lines that go into a daemon's configuration as they are.
+
+    :param reserved: what to do instead, by the words that no line may begin with.
+    """
+    return [
+        f"`{words}`: {instead}"
+        for words, instead in reserved.items()
+        if any(" ".join(line.split()).startswith(words) for line in map(str, lines))
+    ]
+
+
+class FilterModule:
+    """The filters, as Ansible asks for them."""
+
+    def filters(self) -> dict[str, Callable]:
+        return {"refused_settings": refused_settings, "refused_lines": refused_lines}

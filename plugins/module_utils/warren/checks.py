@@ -1,0 +1,154 @@
+"""What is wrong with the inputs of roles, in sentences. For the action plugins that check inputs."""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.parsing.dataloader import DataLoader
+
+from . import roles
+from .inventory_rules import few
+from .kinds import Fault, faults
+from .rules import Derived, wrong_by
+
+MOST_SHOWN = 60
+# Values of inputs with such names may hold a secret.
+HIDDEN = re.compile(r"password|secret|cookie|_urls?$|_users$|environment$|commands?$|config$|instances$|databases$")
+THRESHOLD = "cluster_threshold_"
+
+
+class Complaints:
+    """What is wrong, in sentences, with the hosts that have it in common."""
+
+    def __init__(self, everyone: Collection[str]):
+        """Take the names of all hosts."""
+        self._everyone = everyone
+        self._hosts_of: dict[tuple[str, str], list[str]] = {}
+        # Names of wrong facts, which all hosts share, and of groups without their hosts.
+        self.wrong: set[str] = set()
+        self._wrong_on: dict[str, set[str]] = {}
+
+    def __len__(self) -> int:
+        return len(self._hosts_of)
+
+    def say(self, text: str, names: Collection[str] = ()) -> None:
+        """Add a sentence as it is, and the names that nothing should be derived from."""
+        self._hosts_of.setdefault((text, ""), [])
+        self.wrong.update(names)
+
+    def about(self, host: str, name: str, subject: str, text: str) -> None:
+        """Add a sentence about an input of a host: its subject, before the names of the hosts, and what comes "
+        "after."""
+        self._hosts_of.setdefault((subject, text), []).append(host)
+        self._wrong_on.setdefault(host, set()).add(name)
+
+    def wrong_on(self, host: str) -> set[str]:
+        """Return the names of what is wrong on a host, of its own or of all."""
+        return self.wrong | self._wrong_on.get(host, set())
+
+    def wrong_value(
+        self, host: str, name: str, value: Any, spec: Mapping, kinds: Mapping, subject: str = "", more: str = ""
+    ) -> bool:
+        """Say what is wrong with the value of an input; returns whether anything is.
+
+        :param subject: what to call the input, if it is another one that has the value.
+        :param more: what else to say.
+        """
+        wrong = list(faults(name, value, spec, kinds))
+        for where, inner, fault in wrong:
+            self.about(host, name, subject or where, in_words(name, inner, fault)[:-1] + more + ".")
+        return bool(wrong)
+
+    def unfit(self, host: str, values: Mapping[str, Any], specs: Mapping[str, Mapping], otherwise: str) -> bool:
+        """Say which inputs are missing, and which have options that do not exist; returns whether any is wrong.
+
+        :param otherwise: what is wrong when a message names no input.
+        """
+        # It converts a copy.
+        messages = ArgumentSpecValidator(specs).validate(values, validate_role_argument_spec=True).error_messages
+        for message in messages:
+            name = max((name for name in specs if name in message), key=len, default=otherwise)
+            self.about(host, name, "Correct these inputs", f"in the inventory or its group_vars: {message}.")
+        return bool(messages)
+
+    def sentences(self) -> list[str]:
+        """Return all sentences."""
+        return [
+            f"{subject}{self._of(list(dict.fromkeys(hosts)))} {text}".strip()
+            for (subject, text), hosts in self._hosts_of.items()
+        ]
+
+    def _of(self, hosts: list[str]) -> str:
+        """Return ` of w1, w2`; nothing where it is so everywhere."""
+        return "" if not hosts or set(hosts) == set(self._everyone) else f" of {few(hosts)}"
+
+
+def shown(name: str, value: object) -> str:
+    """Return a value for a sentence; not one of an input that may hold a secret."""
+    if HIDDEN.search(name):
+        return "not what it should be"
+    text = repr(value)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
+
+
+def in_words(name: str, value: object, fault: Fault) -> str:
+    """Return what comes after the subject of a sentence."""
+    why = f", {fault.why}" if fault.why else ""
+    return f"is {shown(name, value)}{why}; give it {fault.give}."
+
+
+def not_evaluated(name: str, error: AnsibleError) -> str:
+    """Return what comes after the subject of a sentence about an expression that fails."""
+    first = next(line for line in str(error).splitlines() if line.strip())
+    reason = re.sub(r"^(Error while resolving value for '[^']*': |Finalization of .*? failed: )+", "", first).rstrip(
+        "."
+    )
+    if "no vault secrets" in reason.lower() or "decrypt" in reason.lower():
+        return f"is vaulted: type the command with `--ask-vault-pass`, or with `--vault-password-file FILE` ({reason})."
+    if undefined := re.match(r"'(\w+)' is undefined", reason):
+        return (
+            f"cannot be evaluated, as `{undefined[1]}` is not defined: define that, or correct the value of `{name}`."
+        )
+    return f"cannot be evaluated: {reason}. Correct it in the inventory or its group_vars."
+
+
+def check_role(
+    role: str, host: str, given: dict[str, Any], loader: DataLoader, templar_for: Callable[..., Any], said: Complaints
+) -> None:
+    """Say what is wrong with the inputs of a role on a host, except those that follow from wrong ones.
+
+    :param given: the host's variables, as they are written.
+    :param templar_for: returns a templar for some `available_variables`.
+    """
+    files = ["rules.yml"] if roles.has_rules(role) else []
+    variables = roles.variables_of(loader, role, given, *files)
+    derived = Derived(variables, said.wrong_on(host))
+    options = {name: of for name, of in roles.options_of(role).items() if not derived.from_wrong(name)}
+    values = variables.get(f"__{role}_values", {})
+    templar = templar_for(available_variables=variables)
+    right: dict[str, Any] = {}
+    for name in [name for name in options if name in variables]:
+        try:
+            value = templar.template(variables[name])
+        except AnsibleError as error:
+            said.about(host, name, f"`{name}`", not_evaluated(name, error))
+            continue
+        kinds = {
+            path.removeprefix(name).removeprefix("."): kind for path, kind in values.items() if _input(path) == name
+        }
+        if not said.wrong_value(host, name, value, options[name], kinds):
+            right[name] = value
+    unknown = options.keys() & variables.keys() - right.keys()
+    said.unfit(host, right, {name: of for name, of in options.items() if name not in unknown}, role)
+    if files:
+        derived = Derived(variables, said.wrong_on(host))
+        rules = [rule for rule in variables.get(f"__{role}_rules", []) if not derived.judges_wrong(rule)]
+        for sentence in wrong_by(rules, variables | right, templar_for):
+            said.say(sentence)
+
+
+def _input(path: str) -> str:
+    """Return the input that a path such as `cluster_queues.*.name` begins with."""
+    return path.partition(".")[0]

@@ -1,0 +1,1019 @@
+"""Inventories that are wrong, each with the words that the operator reads, and some that are right.
+
+A case changes a small good inventory of one broker, one HAProxy and one worker host: `groups` (host to variables),
+`variables` of all hosts, `extra`, which are given after -e, or `project`, the text of a pyproject.toml.
+"""
+
+from typing import Any
+
+# A worker program for both queues, of a fixed size and of a changing one.
+PROGRAM = {"name": "both", "queues": ["default", "slow"], "concurrency": 1}
+SCALED = {"name": "both", "queues": ["default", "slow"], "autoscale": {"min": 1, "max": 2}}
+# An entry of a schedule, and load balancers that can share an address.
+ENTRY = {"name": "nightly", "task": "shop.pay", "crontab": "0 3 * * *"}
+TWO_HAPROXIES = {"haproxy": {"lb1": {}, "lb2": {"ansible_host": "192.0.2.2"}}}
+
+# The wanted words, in their order, of the one sentence that preflight says, and what the case changes.
+CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
+    "no brokers": (
+        ["has no brokers", "add at least one host under `rabbitmq:`"],
+        {"groups": {"rabbitmq": {}}},
+    ),
+    "no load balancers": (
+        ["has no load balancers", "add at least one host under `haproxy:`"],
+        {"groups": {"haproxy": {}, "rabbitmq": {"mq1": {}, "mq2": {}, "mq3": {}}}},
+    ),
+    "a shared address and one load balancer": (
+        ["`cluster_vip` is 192.0.2.9", "two hosts or more under `haproxy:`"],
+        {"variables": {"cluster_vip": "192.0.2.9"}},
+    ),
+    "a shared address that is a host's": (
+        ["`cluster_vip` is 192.0.2.2, and lb1, lb2 would hold it", "address of lb2", "no host's own"],
+        {
+            "groups": TWO_HAPROXIES,
+            "variables": {"cluster_vip": "192.0.2.2"},
+        },
+    ),
+    "a shared address by name": (
+        ["`cluster_vip` is 'entry.example.com', not an address but a name; give it an IPv4 address"],
+        {
+            "groups": TWO_HAPROXIES,
+            "variables": {"cluster_vip": "entry.example.com"},
+        },
+    ),
+    "a VRRP group without a number": (
+        ["`cluster_vip_router_id` is 300; give it a number from 1 to 255."],
+        {
+            "groups": TWO_HAPROXIES,
+            "variables": {"cluster_vip": "192.0.2.9", "cluster_vip_router_id": 300},
+        },
+    ),
+    "a password with which VRRP's configuration would break": (
+        ["at most eight characters, none of them a space or a double quote (`secret_keepalived`)"],
+        {
+            "groups": TWO_HAPROXIES,
+            "variables": {"cluster_vip": "192.0.2.9", "keepalived_password": 'a"b'},
+        },
+    ),
+    "a worker without a HAProxy of its own": (
+        ["Each HAProxy serves its own host alone", "w2 has none", "under `haproxy:` too"],
+        {"groups": {"haproxy": {"w1": {}}, "celery_workers": {"w1": {}, "w2": {}}}},
+    ),
+    "a HAProxy on a broker": (
+        ["both listen on port 5672 of mq1", "take it out of `haproxy:`"],
+        {"groups": {"haproxy": {"mq1": {}}}},
+    ),
+    "a share in per cent": (
+        ["`cluster_threshold_inodes_share` is 80; give it a number above 0, and 1 at most.", "in your group_vars"],
+        {"variables": {"cluster_threshold_inodes_share": 80}},
+    ),
+    "a threshold of nothing": (
+        ["`cluster_threshold_unread_events` is 0; give it a number above 0. Correct it"],
+        {"variables": {"cluster_threshold_unread_events": 0}},
+    ),
+    "a threshold below nothing": (
+        ["`cluster_threshold_clock_seconds` is -1; give it a number above 0. Correct it"],
+        {"groups": {"monitoring": {"w1": {}}}, "variables": {"cluster_threshold_clock_seconds": -1}},
+    ),
+    "a threshold in words": (
+        ["`cluster_threshold_broker_disk_times_limit` is 'twice'; give it a number above 0. Correct it"],
+        {"groups": {"monitoring": {"w1": {}}}, "variables": {"cluster_threshold_broker_disk_times_limit": "twice"}},
+    ),
+    "two database servers": (
+        ["databases of db1, db2", "leave one host under `postgresql:`"],
+        {"groups": {"postgresql": {"db1": {}, "db2": {}}}},
+    ),
+    "no workers": (
+        ["has no workers", "add at least one host under `celery_workers:`"],
+        {"groups": {"celery_workers": {}}},
+    ),
+    "an even number of brokers": (
+        ["2 brokers (mq1, mq2)", "add one host under `rabbitmq:`", "take one out", "number is odd"],
+        {"groups": {"rabbitmq": {"mq1": {}, "mq2": {}}}},
+    ),
+    "an unknown queue": (
+        ["program typo on w1", "unknown queue defualt", "add it to `cluster_queues`", "choose from default, slow"],
+        {"variables": {"cluster_worker_programs": [{"name": "typo", "queues": ["defualt"], "concurrency": 1}]}},
+    ),
+    "two programs of the same name": (
+        ["each program of `cluster_worker_programs` on w1", "different name"],
+        {"variables": {"cluster_worker_programs": [PROGRAM] * 2}},
+    ),
+    "a worker program whose name supervisord would split": (
+        ["`name` of entry 1 in `cluster_worker_programs` is 'mail:out'; give it a name of letters, digits"],
+        {"variables": {"cluster_worker_programs": [PROGRAM | {"name": "mail:out"}]}},
+    ),
+    "a worker program with the name of the scheduler": (
+        ["Rename the worker program beat on w1"],
+        {"variables": {"cluster_worker_programs": [PROGRAM | {"name": "beat"}]}},
+    ),
+    "a queue that nobody consumes": (
+        ["No worker program consumes the queue slow", "`queues:` of a program in `cluster_worker_programs`"],
+        {"variables": {"cluster_worker_programs": [{"name": "p", "queues": ["default"], "concurrency": 1}]}},
+    ),
+    "an unknown pool": (
+        ["`pool` of both in `celery_worker_programs` of w1 is 'preforked'; give it one of prefork, threads, gevent"],
+        {"variables": {"cluster_worker_programs": [PROGRAM | {"pool": "preforked"}]}},
+    ),
+    "a pool without a size": (
+        ["program both on w1 either `concurrency: NUMBER` or `autoscale"],
+        {"variables": {"cluster_worker_programs": [{"name": "both", "queues": ["default", "slow"]}]}},
+    ),
+    "a pool with two sizes": (
+        ["program both on w1 either `concurrency: NUMBER` or `autoscale"],
+        {"variables": {"cluster_worker_programs": [PROGRAM | {"autoscale": {"min": 1, "max": 2}}]}},
+    ),
+    "threads that grow": (
+        ["`autoscale` of the worker program both on w1 needs the pool prefork"],
+        {"variables": {"cluster_worker_programs": [SCALED | {"pool": "threads"}]}},
+    ),
+    "a quorum queue with autoscale": (
+        ["program both on w1 has `autoscale`, but slow is a quorum queue", "give `concurrency` instead"],
+        {"variables": {"cluster_worker_programs": [SCALED], "celery_worker_quorum_queues": ["slow"]}},
+    ),
+    "threads that are recycled": (
+        ["Only the pool prefork replaces its processes", "program both on w1"],
+        {"variables": {"cluster_worker_programs": [PROGRAM | {"pool": "threads", "max_tasks_per_child": 5}]}},
+    ),
+    "a worker program with the name of all": (
+        ["`name` of entry 1 in `cluster_worker_programs` is 'all', what supervisorctl calls every program"],
+        {"variables": {"cluster_worker_programs": [PROGRAM | {"name": "all"}]}},
+    ),
+    "an argument with a line break": (
+        [
+            "w1 cannot run this in celery-workers.conf: the program both",
+            "user=root' has a line break",
+            "Correct `extra_arguments`",
+        ],
+        {
+            "variables": {
+                "cluster_worker_programs": [PROGRAM | {"name": "both", "extra_arguments": ["--logfile=a\nuser=root"]}]
+            }
+        },
+    ),
+    "two arguments in one": (
+        ["Each entry of `extra_arguments` is one argument", "split '-O fair' of the worker program both on w1 in two"],
+        {"variables": {"cluster_worker_programs": [PROGRAM | {"name": "both", "extra_arguments": ["-E", "-O fair"]}]}},
+    ),
+    "a worker's module with a line break": (
+        ["`celery_worker_app_module` of w1 is 'shop\\nuser=root'; give it what `celery -A` takes"],
+        {"groups": {"celery_workers": {"w1": {"celery_worker_app_module": "shop\nuser=root"}}}},
+    ),
+    "a scheduler's module with a line break": (
+        ["`celery_beat_app_module` of c1 is 'shop\\nuser=root'; give it what `celery -A` takes"],
+        {"groups": {"celery_beat": {"c1": {"celery_beat_app_module": "shop\nuser=root"}}}},
+    ),
+    "a Flower's module with a line break": (
+        ["`flower_app_module` of w1 is 'shop\\nuser=root'; give it what `celery -A` takes"],
+        {"groups": {"monitoring": {"w1": {}}}, "variables": {"flower_app_module": "shop\nuser=root"}},
+    ),
+    "a web server's command in two lines": (
+        ["w1 cannot run this in web.conf: the program web", "has a line break", "Correct `cluster_web_command`"],
+        {"groups": {"web": {"w1": {}}}, "variables": {"cluster_web_command": "gunicorn shop.wsgi\nuser=root"}},
+    ),
+    "a web server's command with an open quote": (
+        ["w1 cannot run this in web.conf: the program web", "No closing quotation", "`cluster_web_command`"],
+        {"groups": {"web": {"w1": {}}}, "variables": {"cluster_web_command": "gunicorn 'shop.wsgi"}},
+    ),
+    "a mistyped input of supervisord's programs": (
+        ["`supervisor_program_log_backups` of all hosts (is it"],
+        {"variables": {"supervisor_program_log_backups": 9}},
+    ),
+    "an unknown serializer": (
+        ["`celery_app_serializer` of w1 is 'xml'; give it one of json, msgpack, yaml, pickle."],
+        {"variables": {"celery_app_serializer": "xml"}},
+    ),
+    "an unknown compression": (
+        ["`celery_app_compression` of w1 is 'rar'; give it one of none, zlib, bzip2, zstd."],
+        {"variables": {"celery_app_compression": "rar"}},
+    ),
+    "an unknown result backend": (
+        ["`cluster_result_backend` is 'memcached'; give it one of disabled, redis, rpc, django-db."],
+        {"variables": {"cluster_result_backend": "memcached"}},
+    ),
+    "the result backend redis without a Redis": (
+        ["add a host under `redis:`", "`cluster_result_backend: disabled`"],
+        {"variables": {"cluster_result_backend": "redis"}},
+    ),
+    "pickle by accident": (
+        ["pickle lets anyone", "run code on every worker", "`celery_app_accept_pickle: true`"],
+        {"variables": {"celery_app_accept_content": ["pickle"]}},
+    ),
+    "a setting that could lose tasks": (
+        ["`task_acks_late` in `celery_app_extra_config` cannot be False", "a worker that dies would lose its tasks"],
+        {"variables": {"celery_app_extra_config": {"task_acks_late": False}}},
+    ),
+    "a priority above the queue's": (
+        ["shop.pay", "number from 0 to the queue's `max_priority`, 5"],
+        {
+            "variables": {
+                "cluster_queues": [
+                    {"name": "default", "max_priority": 5, "routes": [{"task": "shop.pay", "priority": 9}, "*"]},
+                    {"name": "slow"},
+                ]
+            }
+        },
+    ),
+    "a queue with a bound that is none": (
+        ["`max_length` of default in `cluster_queues` is 'many'; give it a whole number."],
+        {
+            "variables": {
+                "cluster_queues": [
+                    {"name": "default", "max_length": "many", "routes": ["*"]},
+                    {"name": "slow"},
+                ]
+            }
+        },
+    ),
+    "two limits of memory": (
+        ["`rabbitmq_memory_high_watermark`", "has absolute, relative", "{relative: 0.4}", "{absolute: 512MB}"],
+        {"variables": {"rabbitmq_memory_high_watermark": {"relative": 0.41, "absolute": "513MB"}}},
+    ),
+    "no limit of memory": (
+        ["`rabbitmq_memory_high_watermark`", "has nothing"],
+        {"variables": {"rabbitmq_memory_high_watermark": {}}},
+    ),
+    "the user root": (
+        ["cannot run as 'root' on w1", "set `cluster_app_user`", "such as celery", "must not be root"],
+        {"variables": {"cluster_app_user": "root"}},
+    ),
+    "no user": (["cannot run as '' on w1", "set `cluster_app_user`"], {"variables": {"cluster_app_user": ""}}),
+    "a user that Debian does not take": (
+        ["cannot run as 'The Shop' on w1", "lower-case letters"],
+        {"variables": {"cluster_app_user": "The Shop"}},
+    ),
+    "another daemon's user": (
+        ["cannot run as 'rabbitmq' on w1", "another program's user"],
+        {"variables": {"celery_app_user": "rabbitmq"}},
+    ),
+    "the user that Ansible logs in as": (
+        ["cannot run as 'operator' on w1", "the user that Ansible logs in as"],
+        {"variables": {"ansible_user": "operator", "cluster_app_user": "operator"}},
+    ),
+    "a queue for no other task": (
+        ["exactly one queue of `cluster_queues` the route '*'"],
+        {"variables": {"cluster_queues": [{"name": "default"}, {"name": "slow"}]}},
+    ),
+    "a mistyped name": (
+        ["`celery_worker_logg_level` of all hosts (is it `celery_worker_log_level`?)", "`cluster_foreign_variables`"],
+        {"variables": {"celery_worker_logg_level": "info"}},
+    ),
+    "a mistyped name after -e": (
+        ["`cluster_vipp` of all hosts (is it `cluster_vip`?)", "after -e"],
+        {"extra": {"cluster_vipp": "192.0.2.9"}},
+    ),
+    "a mistyped name of one host": (
+        ["`rabbitmq_disk_free_limits` of mq1 (is it `rabbitmq_disk_free_limit`?)"],
+        {"groups": {"rabbitmq": {"mq1": {"rabbitmq_disk_free_limits": "1GB"}}}},
+    ),
+    "a wrong type": (
+        ["`celery_app_broker_heartbeat_seconds` of w1 is 'soon'; give it a whole number."],
+        {"variables": {"celery_app_broker_heartbeat_seconds": "soon"}},
+    ),
+    "a log format that does not exist": (
+        ["`celery_app_log_format` of w1 is 'xml'; give it one of text, json."],
+        {"variables": {"celery_app_log_format": "xml"}},
+    ),
+    "no source": (
+        ["no Python project in /nowhere", "set `cluster_app_source`", "pyproject.toml"],
+        {"variables": {"cluster_app_source": "/nowhere"}},
+    ),
+    "no lock file": (
+        ["nothing.txt does not exist", "set `cluster_app_requirements`", "or to ''"],
+        {"variables": {"cluster_app_requirements": "nothing.txt"}},
+    ),
+    "a broker URL without its transport": (
+        ["Write each broker URL as pyamqp://"],
+        {"variables": {"celery_app_broker_urls": ["amqp://celery@192.0.2.21:5672/warren"]}},
+    ),
+    "a publisher in C that should confirm": (
+        [
+            "w1 would publish through librabbitmq",
+            "silently be lost",
+            "`celery_app_confirm_publish: false`",
+            "`cluster_c_publisher: false`",
+        ],
+        {"groups": {"celery_workers": {"w1": {"cluster_c_publisher": True}}}},
+    ),
+    "a publisher in C that should encrypt": (
+        ["w1 would publish through librabbitmq", "silently lose their encryption", "`cluster_c_publisher: false`"],
+        {
+            "groups": {"celery_workers": {"w1": {"cluster_c_publisher": True, "celery_app_confirm_publish": False}}},
+            "variables": {"celery_app_broker_urls": ["amqps://celery@192.0.2.21:5671/warren"]},
+        },
+    ),
+    "a publisher in C without its package": (
+        ["no package provides it", "add librabbitmq-fork to `celery_app_extra_requirements`"],
+        {
+            "groups": {"celery_workers": {"w1": {"cluster_c_publisher": True, "celery_app_confirm_publish": False}}},
+            "variables": {"celery_app_extra_requirements": []},
+        },
+    ),
+    "more mirrors than brokers": (
+        ["more copies than there are brokers, 1", "lower `cluster_queue_mirrors`"],
+        {"variables": {"cluster_queue_mirrors": 2}},
+    ),
+    "a broker with a long name": (
+        ["takes mq1.example.com for long names", "name the host mq1 in the inventory"],
+        {"groups": {"rabbitmq": {"mq1.example.com": {}}}},
+    ),
+    "two schedulers without a lock": (
+        [
+            "Two hosts for a scheduler without a lock (file)",
+            "keep one under `celery_beat:`",
+            "`cluster_beat_scheduler: redbeat`",
+        ],
+        {"groups": {"celery_beat": {"w1": {}, "w2": {}}}},
+    ),
+    "a lock without Redis": (
+        [
+            "RedBeat keeps the schedule and its lock in Redis",
+            "add a host under `redis:`",
+            "`cluster_beat_scheduler: file`",
+        ],
+        {"groups": {"celery_beat": {"w1": {}}}, "variables": {"cluster_beat_scheduler": "redbeat"}},
+    ),
+    "a lock that ends between two loops": (
+        ["renews its lock every 5 s", "lose one of 6 s", "set `celery_beat_lock_timeout_seconds` to 15"],
+        {"groups": {"celery_beat": {"w1": {}}}, "variables": {"celery_beat_lock_timeout_seconds": 6}},
+    ),
+    "crontabs that Celery cannot read": (
+        [
+            "Correct `cluster_schedule`",
+            "entry a",
+            "'61 3 * * *'",
+            "61 > 59",
+            "type minute, hour",
+            "entry b",
+            "4 fields",
+        ],
+        {
+            "groups": {"celery_beat": {"w1": {}}},
+            "variables": {
+                "cluster_schedule": [
+                    {"name": "a", "task": "t", "crontab": "61 3 * * *"},
+                    {"name": "b", "task": "t", "crontab": "3 * * *"},
+                ]
+            },
+        },
+    ),
+    "entries without one time that is to come": (
+        ["a has both every_seconds and crontab", "give it one", "b has neither", "c has every_seconds: 0", "above 0"],
+        {
+            "groups": {"celery_beat": {"w1": {}}},
+            "variables": {
+                "cluster_schedule": [
+                    {"name": "a", "task": "t", "crontab": "0 3 * * *", "every_seconds": 5},
+                    {"name": "b", "task": "t"},
+                    {"name": "c", "task": "t", "every_seconds": 0},
+                ]
+            },
+        },
+    ),
+    "two entries of one name, in a time zone that is none": (
+        ["no time zone Moon/Crater: type UTC", "2 entries are named nightly: give each a name of its own"],
+        {
+            "groups": {"celery_beat": {"w1": {}}},
+            "variables": {
+                "celery_beat_timezone": "Moon/Crater",
+                "cluster_schedule": [{"name": "nightly", "task": "t", "every_seconds": 5}] * 2,
+            },
+        },
+    ),
+    "two instances of Redis on one port": (
+        ["Two instances of Redis on r1", "same name or port", "`cluster_redis_locks_port`"],
+        {"groups": {"redis": {"r1": {}}}, "variables": {"cluster_redis_locks_port": 6379}},
+    ),
+    "a Flower for everybody": (
+        ["Give `flower_users` at least one entry", "`flower_users: {admin:", "anybody could run tasks"],
+        {"groups": {"monitoring": {"w1": {}}}, "variables": {"flower_users": {}}},
+    ),
+    "questions that overlap": (
+        ["cannot be asked every 3 s", "set `flower_presence_seconds` to at least 4"],
+        {"groups": {"monitoring": {"w1": {}}}, "variables": {"flower_presence_seconds": 3}},
+    ),
+    "an Alertmanager by its URL": (
+        ["`cluster_alertmanagers` takes addresses with ports", "and not http://192.0.2.7:9093."],
+        {"groups": {"monitoring": {"w1": {}}}, "variables": {"cluster_alertmanagers": ["http://192.0.2.7:9093"]}},
+    ),
+    "a file of rules that is not there": (
+        ["There is no file /nowhere/shop.yml", "`prometheus_extra_rule_files`"],
+        {"groups": {"monitoring": {"w1": {}}}, "variables": {"prometheus_extra_rule_files": ["/nowhere/shop.yml"]}},
+    ),
+    # Addresses.
+    "a host without an address": (
+        ["`ansible_host` of w1.example.com is 'w1.example.com', not an address but a name", "`cluster_address`"],
+        {"groups": {"celery_workers": {"w1.example.com": {"ansible_host": None}}}},
+    ),
+    "a name for an address": (
+        ["`ansible_host` of w1 is 'mq3.lab.internal', not an address but a name; give it an IPv4 address"],
+        {"groups": {"celery_workers": {"w1": {"ansible_host": "mq3.lab.internal"}}}},
+    ),
+    "an address with a port": (
+        ["`ansible_host` of w1 is '192.0.2.31:22', an address with a port"],
+        {"groups": {"celery_workers": {"w1": {"ansible_host": "192.0.2.31:22"}}}},
+    ),
+    "an address with a prefix": (
+        ["`cluster_address` of w1 is '192.0.2.31/24', an address with a prefix"],
+        {"groups": {"celery_workers": {"w1": {"cluster_address": "192.0.2.31/24"}}}},
+    ),
+    "an address of IPv6": (
+        ["`ansible_host` of w1 is '2001:db8::31', an IPv6 address, which the kit does not support"],
+        {"groups": {"celery_workers": {"w1": {"ansible_host": "2001:db8::31"}}}},
+    ),
+    "an address that is none": (
+        ["`ansible_host` of w1 is '192.0.2.300', not an address; give it"],
+        {"groups": {"celery_workers": {"w1": {"ansible_host": "192.0.2.300"}}}},
+    ),
+    "an address of all addresses": (
+        ["`ansible_host` of mq1 is '0.0.0.0', no address that one host can have"],
+        {"groups": {"rabbitmq": {"mq1": {"ansible_host": "0.0.0.0"}}}},
+    ),
+    "an address that is a number": (
+        ["`cluster_address` of w1 is 31, a number; give it an IPv4 address"],
+        {"groups": {"celery_workers": {"w1": {"cluster_address": 31}}}},
+    ),
+    "a loopback among several hosts": (
+        ["`127.0.0.2` of w1 is reached by itself alone", "`cluster_address`"],
+        {"groups": {"celery_workers": {"w1": {"ansible_host": "127.0.0.2"}}}},
+    ),
+    "two hosts with one address": (
+        ["mq1, w1 have the same address, 192.0.2.31", "`cluster_address`"],
+        {
+            "groups": {
+                "rabbitmq": {"mq1": {"ansible_host": "192.0.2.31"}},
+                "celery_workers": {"w1": {"ansible_host": "192.0.2.31"}},
+            }
+        },
+    ),
+    "a shared address with a prefix": (
+        ["`cluster_vip` is '192.0.2.9/24', an address with a prefix"],
+        {"groups": TWO_HAPROXIES, "variables": {"cluster_vip": "192.0.2.9/24"}},
+    ),
+    "a shared address of IPv6": (
+        ["`cluster_vip` is '2001:db8::9', an IPv6 address"],
+        {"groups": TWO_HAPROXIES, "variables": {"cluster_vip": "2001:db8::9"}},
+    ),
+    "a shared address that is a broker's": (
+        ["`cluster_vip` is 192.0.2.11, and lb1, lb2 would hold it, but it is the address of mq1"],
+        {
+            "groups": TWO_HAPROXIES | {"rabbitmq": {"mq1": {"ansible_host": "192.0.2.11"}}},
+            "variables": {"cluster_vip": "192.0.2.11"},
+        },
+    ),
+    "a shared address that no HAProxy would hold": (
+        ["`cluster_vip` is 192.0.2.9, and no HAProxy would hold it", "leave it empty"],
+        {"groups": {"haproxy": {"w1": {}}}, "variables": {"cluster_vip": "192.0.2.9"}},
+    ),
+    "a name of a host with a space": (
+        ["The host 'w 1' cannot have this name", "`ansible_host`"],
+        {"groups": {"celery_workers": {"w 1": {}}}},
+    ),
+    "a host called localhost": (
+        ["The host localhost would call itself that", "another name", "`ansible_connection: local`"],
+        {"groups": {"celery_workers": {"localhost": {"ansible_host": "192.0.2.31"}}}},
+    ),
+    # Groups.
+    "a group by almost its name": (
+        ["no group `celery_worker:`, which has w2: is it `celery_workers:`?"],
+        {"groups": {"celery_worker": {"w2": {}}}},
+    ),
+    "a group with a hyphen": (
+        ["no group `celery-beat:`, which has c1: is it `celery_beat:`?"],
+        {"groups": {"celery-beat": {"c1": {}}}},
+    ),
+    "a host in no group of the kit": (
+        ["bastion is in none of the kit's groups", "take it out of the inventory"],
+        {"groups": {"jumphosts": {"bastion": {}}}},
+    ),
+    "two hosts for Redis": (
+        ["Everything would use the Redis of r1, and nothing that of r2: leave one host under `redis:`"],
+        {"groups": {"redis": {"r1": {}, "r2": {}}}},
+    ),
+    # Ports.
+    "a port that is none": (
+        ["`cluster_amqp_port` is 70000; give it a port, a number from 1 to 65535"],
+        {"variables": {"cluster_amqp_port": 70000}},
+    ),
+    "the port zero": (["`cluster_flower_port` is 0; give it a port"], {"variables": {"cluster_flower_port": 0}}),
+    "a port as a text": (
+        [
+            "`cluster_amqp_port` is '5672', a text; give it a whole number: 5672 without quotes",
+            """-e '{"cluster_amqp_port": 5672}'""",
+        ],
+        {"variables": {"cluster_amqp_port": "5672"}},
+    ),
+    "a port with a fraction": (
+        ["`cluster_web_port` is 80.5, a number; give it a whole number"],
+        {"variables": {"cluster_web_port": 80.5}},
+    ),
+    "a port that is true": (
+        ["`cluster_prometheus_port` is True, true or false; give it a whole number"],
+        {"variables": {"cluster_prometheus_port": True}},
+    ),
+    # Names.
+    "a queue with a comma": (
+        ["`name` of entry 1 in `cluster_queues` is 'mail,sms', two queues to Celery; give it a name of letters"],
+        {"variables": {"cluster_queues": [{"name": "mail,sms", "routes": ["*"]}]}},
+    ),
+    "a queue with a space": (
+        ["`name` of entry 1 in `cluster_queues` is 'slow jobs'; give it a name of letters"],
+        {"variables": {"cluster_queues": [{"name": "slow jobs", "routes": ["*"]}]}},
+    ),
+    "a queue of RabbitMQ's own": (
+        ["is 'amq.tasks', a name that is taken"],
+        {"variables": {"cluster_queues": [{"name": "amq.tasks", "routes": ["*"]}]}},
+    ),
+    "a queue of Celery's own": (
+        ["is 'celeryev.mine', a name that is taken"],
+        {"variables": {"cluster_queues": [{"name": "celeryev.mine", "routes": ["*"]}]}},
+    ),
+    "the queue of parked tasks": (
+        ["is 'warren-parked', a name that is taken"],
+        {"variables": {"cluster_queues": [{"name": "warren-parked", "routes": ["*"]}]}},
+    ),
+    "a queue that is a number": (
+        ["`name` of entry 1 in `cluster_queues` is 2024, a number; give it a name", "in quotes"],
+        {"variables": {"cluster_queues": [{"name": 2024, "routes": ["*"]}]}},
+    ),
+    "a queue without a name": (
+        ["`name` of entry 1 in `cluster_queues` is '', empty"],
+        {"variables": {"cluster_queues": [{"name": "", "routes": ["*"]}]}},
+    ),
+    "a queue with a quote": (
+        ["""is "it's", """, "give it a name of letters"],
+        {"variables": {"cluster_queues": [{"name": "it's", "routes": ["*"]}]}},
+    ),
+    "a queue that is listed twice": (
+        ["`cluster_queues` has 2 entries with the name slow"],
+        {"variables": {"cluster_queues": [{"name": "default", "routes": ["*"]}, {"name": "slow"}, {"name": "slow"}]}},
+    ),
+    "queues that are a text": (
+        ["`cluster_queues` is 'default', a text; give it a list"],
+        {"variables": {"cluster_queues": "default"}},
+    ),
+    "queues that are a mapping": (
+        ["`cluster_queues` is", "a mapping; give it a list"],
+        {"variables": {"cluster_queues": {"default": {"routes": ["*"]}}}},
+    ),
+    "queues that are names": (
+        ["entry 1 in `cluster_queues` is 'default', a text; give it a mapping"],
+        {"variables": {"cluster_queues": ["default", "slow"]}},
+    ),
+    "queues that are nothing": (
+        ["`cluster_queues` is None, nothing; give it a list"],
+        {"variables": {"cluster_queues": None}},
+    ),
+    "a queue with an option that does not exist": (
+        ["Correct these inputs", "max_len"],
+        {"variables": {"cluster_queues": [{"name": "default", "routes": ["*"], "max_len": 5}, {"name": "slow"}]}},
+    ),
+    "a program whose queues are a text": (
+        ["`queues` of both in `cluster_worker_programs` is 'default', a text; give it a list"],
+        {"variables": {"cluster_worker_programs": [PROGRAM | {"queues": "default"}]}},
+    ),
+    "one task in two routes": (
+        ["The route shop.pay stands 2 times in `cluster_queues` (default, slow)", "leave one"],
+        {
+            "variables": {
+                "cluster_queues": [
+                    {"name": "default", "routes": ["shop.pay", "*"]},
+                    {"name": "slow", "routes": ["shop.pay"]},
+                ]
+            }
+        },
+    ),
+    "a project with a path for a name": (
+        ["`cluster_app_name` is '../../srv/shop'; give it a name of letters"],
+        {"variables": {"cluster_app_name": "../../srv/shop"}},
+    ),
+    "a project without a name": (["`cluster_app_name` is '', empty"], {"variables": {"cluster_app_name": ""}}),
+    "a vhost with a quote": (
+        ["""`cluster_vhost` is 'my"vhost'; give it a name of letters"""],
+        {"variables": {"cluster_vhost": 'my"vhost'}},
+    ),
+    "a vhost without a name": (["`cluster_vhost` is '', empty"], {"variables": {"cluster_vhost": ""}}),
+    "an environment with a slash": (
+        ["`cluster_environment` is 'prod/eu'; give it a name of letters"],
+        {"extra": {"cluster_environment": "prod/eu"}},
+    ),
+    "an environment that leads out of the folder": (
+        ["`cluster_environment` is '../shop'; give it a name"],
+        {"extra": {"cluster_environment": "../shop"}},
+    ),
+    "an environment variable with a hyphen": (
+        ["a name in `cluster_app_environment` is not what it should be; give it a name of letters, digits and `_`"],
+        {"variables": {"cluster_app_environment": {"SHOP-KEY": "x"}}},
+    ),
+    "an environment variable in two lines": (
+        ["`SHOP_KEY` of `celery_app_environment`", "a text with a line break"],
+        {"variables": {"cluster_app_environment": {"SHOP_KEY": "one\ntwo"}}},
+    ),
+    "an environment variable that is a list": (
+        ["`SHOP_KEY` of `celery_app_environment`", "a list; give it a text"],
+        {"variables": {"cluster_app_environment": {"SHOP_KEY": ["one"]}}},
+    ),
+    "an environment variable that is true": (
+        ["`SHOP_DEBUG` of `celery_app_environment`", "true and false in quotes"],
+        {"variables": {"cluster_app_environment": {"SHOP_DEBUG": True}}},
+    ),
+    "another broker by the environment": (
+        [
+            "`cluster_app_environment` cannot have this.",
+            "`CELERY_BROKER_URL`: leave it out, as tasks would go to another broker",
+        ],
+        {"variables": {"cluster_app_environment": {"CELERY_BROKER_URL": "redis://"}}},
+    ),
+    "other settings by the environment": (
+        ["`cluster_app_environment` cannot have this.", "`CELERY_CONFIG_MODULE`"],
+        {"variables": {"cluster_app_environment": {"CELERY_CONFIG_MODULE": "shop"}}},
+    ),
+    "PostgreSQL's own database": (
+        ["`cluster_database_name` is 'postgres', PostgreSQL's own"],
+        {"variables": {"cluster_database_name": "postgres"}},
+    ),
+    "a database with a hyphen": (
+        ["`cluster_database_name` is 'my-shop'; give it a name of lower-case letters"],
+        {"variables": {"cluster_database_name": "my-shop"}},
+    ),
+    "a module by its file": (
+        ["`cluster_app_module` is 'shop/celery.py'; give it what `celery -A` takes"],
+        {"variables": {"cluster_app_module": "shop/celery.py"}},
+    ),
+    "a task with a space": (
+        ["`task` of nightly in `cluster_schedule` is 'shop pay'; give it a task's name"],
+        {"groups": {"celery_beat": {"w1": {}}}, "variables": {"cluster_schedule": [ENTRY | {"task": "shop pay"}]}},
+    ),
+    "a Debian package that is two": (
+        ["entry 1 in `celery_app_debian_packages` is 'libpq5 gcc'; give it the name of a Debian package"],
+        {"variables": {"celery_app_debian_packages": ["libpq5 gcc"]}},
+    ),
+    "a requirement that is an option": (
+        ["entry 1 in `cluster_app_extra_requirements` is '-r more.txt'; give it a requirement"],
+        {"variables": {"cluster_app_extra_requirements": ["-r more.txt"]}},
+    ),
+    "an interpreter with an option": (
+        ["`celery_app_python` of w1 is 'python3 -I'; give it a command"],
+        {"variables": {"celery_app_python": "python3 -I"}},
+    ),
+    "a network interface with a command": (
+        ["`keepalived_interface`", "is 'eth0; reboot'; give it the name of a network interface"],
+        {"groups": TWO_HAPROXIES, "variables": {"cluster_vip": "192.0.2.9", "keepalived_interface": "eth0; reboot"}},
+    ),
+    "a path without a slash": (
+        ["`cluster_web_health_path` is 'healthz'; give it a path that begins with a slash"],
+        {"variables": {"cluster_web_health_path": "healthz"}},
+    ),
+    "a prefix with a slash": (
+        ["`cluster_flower_url_prefix` is '/flower'; give it a path", "without a slash at either end"],
+        {"variables": {"cluster_flower_url_prefix": "/flower"}},
+    ),
+    "a time zone that does not exist": (
+        ["`host_timezone` is 'Europe/Berln'; give it a time zone"],
+        {"variables": {"host_timezone": "Europe/Berln"}},
+    ),
+    "a calendar that is a command": (
+        ["`celery_worker_restart_calendar` of w1 is 'daily; reboot'; give it a time"],
+        {"variables": {"celery_worker_restart_calendar": "daily; reboot"}},
+    ),
+    "a plugin with a comma": (
+        ["entry 1 in `rabbitmq_plugins` of mq1 is 'rabbitmq_prometheus,rabbitmq_top'; give it the name of a plugin"],
+        {"variables": {"rabbitmq_plugins": ["rabbitmq_prometheus,rabbitmq_top"]}},
+    ),
+    # Numbers.
+    "a priority above what RabbitMQ has": (
+        ["`max_priority` of default in `cluster_queues` is 1000; give it a number from 0 to 255"],
+        {
+            "variables": {
+                "cluster_queues": [{"name": "default", "max_priority": 1000, "routes": ["*"]}, {"name": "slow"}]
+            }
+        },
+    ),
+    "a priority below nothing": (
+        ["`max_priority` of default in `cluster_queues` is -1; give it a number from 0 to 255"],
+        {"variables": {"cluster_queues": [{"name": "default", "max_priority": -1, "routes": ["*"]}, {"name": "slow"}]}},
+    ),
+    "fewer processes than none": (
+        ["`concurrency` of both in `celery_worker_programs` of w1 is -4; give it a number from 1 to"],
+        {"variables": {"cluster_worker_programs": [PROGRAM | {"name": "both", "concurrency": -4}]}},
+    ),
+    "no processes": (
+        ["`concurrency` of both in `celery_worker_programs` of w1 is 0; give it a number from 1"],
+        {"variables": {"cluster_worker_programs": [PROGRAM | {"name": "both", "concurrency": 0}]}},
+    ),
+    "a number of processes in quotes": (
+        [
+            "`concurrency` of both in `celery_worker_programs` of w1 is '4', a text; give it a whole number: 4 "
+            "without quotes"
+        ],
+        {"variables": {"cluster_worker_programs": [PROGRAM | {"name": "both", "concurrency": "4"}]}},
+    ),
+    "a program's boolean in quotes": (
+        [
+            "`watchdog` of both in `celery_worker_programs` of w1 is 'no', a text; give it true or false: false "
+            "without quotes"
+        ],
+        {"variables": {"cluster_worker_programs": [PROGRAM | {"name": "both", "watchdog": "no"}]}},
+    ),
+    "a pool that begins with nothing": (
+        ["`min` of `autoscale` of all2 in `celery_worker_programs` of w1 is 0; give it a number from 1"],
+        {"variables": {"cluster_worker_programs": [SCALED | {"name": "all2", "autoscale": {"min": 0, "max": 2}}]}},
+    ),
+    "memory in per cent": (
+        ["`relative` of `rabbitmq_memory_high_watermark` of mq1 is 40; give it a number from 0.05 to 0.9"],
+        {"variables": {"rabbitmq_memory_high_watermark": {"relative": 40}}},
+    ),
+    "memory without a unit": (
+        [
+            "`absolute` of `rabbitmq_memory_high_watermark` of mq1 is '512', a number of bytes; give it a size "
+            "with its unit"
+        ],
+        {"variables": {"rabbitmq_memory_high_watermark": {"absolute": "512"}}},
+    ),
+    "a disk limit in words": (
+        ["`rabbitmq_disk_free_limit` of mq1 is '2 gigabytes'; give it a size with its unit"],
+        {"variables": {"rabbitmq_disk_free_limit": "2 gigabytes"}},
+    ),
+    "64 bytes for Redis": (
+        ["`cluster_redis_locks_max_memory` is 64, a number; give it a size of 1mb or more with its unit"],
+        {"variables": {"cluster_redis_locks_max_memory": 64}},
+    ),
+    "64 bytes for Redis in quotes": (
+        ["`cluster_redis_results_max_memory` is '64', a number of bytes; give it a size"],
+        {"variables": {"cluster_redis_results_max_memory": "64"}},
+    ),
+    "one mirror": (
+        ["`cluster_queue_mirrors` is 1, no second copy; give it `all`, or a number of copies, 2 or more"],
+        {"variables": {"cluster_queue_mirrors": 1}},
+    ),
+    "mirrors in words": (
+        ["`cluster_queue_mirrors` is 'both'; give it `all`"],
+        {"variables": {"cluster_queue_mirrors": "both"}},
+    ),
+    "a loop of no time": (
+        ["`celery_beat_max_loop_interval_seconds` of w1 is 0; give it a number from 1"],
+        {"groups": {"celery_beat": {"w1": {}}}, "variables": {"celery_beat_max_loop_interval_seconds": 0}},
+    ),
+    "no retries of a publish": (
+        ["`celery_app_publish_retry_max_retries` of w1 is 0; give it a number from 1"],
+        {"variables": {"celery_app_publish_retry_max_retries": 0}},
+    ),
+    "all tasks ahead": (
+        ["`celery_app_prefetch_multiplier` of w1 is 0; give it a number from 1"],
+        {"variables": {"celery_app_prefetch_multiplier": 0}},
+    ),
+    "a confirm that may take no time": (
+        ["`celery_app_confirm_timeout_seconds` of w1 is 0; give it a number from 1"],
+        {"variables": {"celery_app_confirm_timeout_seconds": 0}},
+    ),
+    "a grace of no time": (
+        ["`cluster_stop_grace_seconds` is 0; give it a number from 1 to 86,400"],
+        {"variables": {"cluster_stop_grace_seconds": 0}},
+    ),
+    "a grace with its unit": (
+        ["`cluster_stop_grace_seconds` is '5m', a text; give it a whole number"],
+        {"variables": {"cluster_stop_grace_seconds": "5m"}},
+    ),
+    "a countdown before now": (
+        ["`cluster_longest_countdown_seconds` is -1; give it a number from 0 to 2,592,000"],
+        {"variables": {"cluster_longest_countdown_seconds": -1}},
+    ),
+    "a countdown of a year": (
+        ["`cluster_longest_countdown_seconds` is 31536000; give it a number from 0 to 2,592,000"],
+        {"variables": {"cluster_longest_countdown_seconds": 31536000}},
+    ),
+    "a number after -e": (
+        [
+            "`rabbitmq_consumer_timeout_seconds`",
+            "is '3600', a text; give it a whole number: 3600 without quotes",
+            """-e '{"rabbitmq_consumer_timeout_seconds": 3600}'""",
+        ],
+        {"extra": {"rabbitmq_consumer_timeout_seconds": "3600"}},
+    ),
+    "a boolean after -e": (
+        [
+            "`host_unattended_upgrades` is 'false', a text; give it true or false: false without quotes",
+            """-e '{"host_unattended_upgrades": false}'""",
+        ],
+        {"extra": {"host_unattended_upgrades": "false"}},
+    ),
+    "a list after -e": (
+        ["`celery_app_debian_packages`", "is 'libpq5', a text; give it a list"],
+        {"extra": {"celery_app_debian_packages": "libpq5"}},
+    ),
+    "a mapping that is a list": (
+        ["`cluster_app_environment` is not what it should be, a list; give it a mapping"],
+        {"variables": {"cluster_app_environment": ["KEY=value"]}},
+    ),
+    "no connections": (
+        ["`haproxy_max_connections` of lb1 is 0; give it a number from 16"],
+        {"variables": {"haproxy_max_connections": 0}},
+    ),
+    "a log for no days": (
+        ["`rabbitmq_log_days` of mq1 is 0; give it a number from 1"],
+        {"variables": {"rabbitmq_log_days": 0}},
+    ),
+    "a boot in no time": (
+        ["`rabbitmq_boot_timeout_seconds` of mq1 is 1; give it a number from 30"],
+        {"variables": {"rabbitmq_boot_timeout_seconds": 1}},
+    ),
+    "a check in no time": (
+        ["`haproxy_check_interval_milliseconds` of lb1 is 1; give it a number from 100"],
+        {"variables": {"haproxy_check_interval_milliseconds": 1}},
+    ),
+    "an interval in text": (
+        ["`prometheus_interval_seconds` of w1 is '15s', a text; give it a whole number"],
+        {"groups": {"monitoring": {"w1": {}}}, "variables": {"prometheus_interval_seconds": "15s"}},
+    ),
+    # What does not fit together.
+    "a schedule without a scheduler": (
+        ["Nothing would send the entries of `cluster_schedule`", "add one under `celery_beat:`"],
+        {"variables": {"cluster_schedule": [ENTRY]}},
+    ),
+    "an entry for a queue that does not exist": (
+        [
+            "The entry nightly of `cluster_schedule` is for the queue quick, which does not exist: choose from "
+            "default, slow"
+        ],
+        {"groups": {"celery_beat": {"w1": {}}}, "variables": {"cluster_schedule": [ENTRY | {"queue": "quick"}]}},
+    ),
+    "queues that are not the same for all": (
+        [
+            "`cluster_queues` is a fact about the whole cluster, but mq1 has another value than other hosts",
+            "group_vars/all.yml",
+        ],
+        {"groups": {"rabbitmq": {"mq1": {"cluster_queues": [{"name": "default", "routes": ["*"]}]}}}},
+    ),
+    "a vhost of one host": (
+        ["`cluster_vhost` is a fact about the whole cluster, but w1 has another value"],
+        {"groups": {"celery_workers": {"w1": {"cluster_vhost": "other"}}}},
+    ),
+    "a Flower that is opened": (
+        ["`flower_extra_config` of w1 cannot have this.", "`basic_auth`: set `flower_users`"],
+        {"groups": {"monitoring": {"w1": {}}}, "variables": {"flower_extra_config": {"basic_auth": []}}},
+    ),
+    "a broker for guests": (
+        ["`rabbitmq_extra_config` of mq1 cannot have this.", "`loopback_users.guest`: leave it out"],
+        {"variables": {"rabbitmq_extra_config": {"loopback_users.guest": False}}},
+    ),
+    "a broker's setting in two lines": (
+        ["`rabbitmq_extra_config` of mq1 cannot have this.", "`heartbeat`: its value has a line break"],
+        {"variables": {"rabbitmq_extra_config": {"heartbeat": "60\nloopback_users = none"}}},
+    ),
+    "a Redis that is opened": (
+        [
+            "`redis_extra_config` of r1 cannot have this.",
+            "`protected-mode`: leave it out",
+            "`requirepass`: set `secret_redis`",
+        ],
+        {
+            "groups": {"redis": {"r1": {}}},
+            "variables": {"redis_extra_config": {"protected-mode": "no", "requirepass": ""}},
+        },
+    ),
+    "a database that forgets": (
+        [
+            "`postgresql_extra_config` of db1 cannot have this.",
+            "`fsync`: leave it out, as a crash would damage the database",
+        ],
+        {"groups": {"postgresql": {"db1": {}}}, "variables": {"postgresql_extra_config": {"fsync": "off"}}},
+    ),
+    "a HAProxy with root's rights": (
+        ["`haproxy_extra_global` of lb1 cannot have this.", "`user`: leave it out"],
+        {"variables": {"haproxy_extra_global": ["user root"]}},
+    ),
+    # What cannot be evaluated, and what is misspelt.
+    "a fact that cannot be evaluated": (
+        [
+            "`cluster_vip` cannot be evaluated, as `shop_vip` is not defined: define that, or correct the value of "
+            "`cluster_vip`"
+        ],
+        {"variables": {"cluster_vip": "{{ shop_vip }}"}},
+    ),
+    "an input that cannot be evaluated": (
+        ["`celery_worker_log_level` of w1 cannot be evaluated, as `shop_level` is not defined"],
+        {"variables": {"celery_worker_log_level": "{{ shop_level }}"}},
+    ),
+    "an expression that fails": (
+        ["`cluster_web_port` cannot be evaluated: ", "division"],
+        {"variables": {"cluster_web_port": "{{ 1 // 0 }}"}},
+    ),
+    "an expression that is not closed": (
+        ["`cluster_vhost` cannot be evaluated: "],
+        {"variables": {"cluster_vhost": "{{ 'shop' }"}},
+    ),
+    "a misspelt fact": (
+        ["`cluster_vpi` of all hosts (is it `cluster_vip`?)"],
+        {"variables": {"cluster_vpi": "192.0.2.9"}},
+    ),
+    "a misspelt input of a broker": (
+        ["`rabbitmq_memory_watermark` of all hosts (is it `rabbitmq_memory_high_watermark`?)"],
+        {"variables": {"rabbitmq_memory_watermark": {"relative": 0.4}}},
+    ),
+    "a misspelt beginning": (
+        ["`clutser_worker_programs` of all hosts (is it `cluster_worker_programs`?)"],
+        {"variables": {"clutser_worker_programs": []}},
+    ),
+    "a misspelt secret": (
+        ["`secret_rabitmq_celery` of all hosts (is it `secret_rabbitmq_celery`?)"],
+        {"variables": {"secret_rabitmq_celery": "x"}},
+    ),
+}
+# What only the hosts, or the project, can tell.
+CASES_OF_HOSTS: dict[str, tuple[list[str], dict[str, Any]]] = {
+    "another user than the files'": (
+        ["would run as shop on w1", "could not write /, which belongs to root", "`cluster_app_user`", "chown"],
+        {"variables": {"cluster_app_user": "shop"}, "extra": {"preflight_project_home": "/"}},
+    ),
+    "a second project on the same hosts": (
+        [
+            "w1 runs the project other, and reference would take its place",
+            "hosts of its own",
+            "rm -r /opt/celery/other",
+        ],
+        {"extra": {"preflight_found_projects": ["other", "reference"]}},
+    ),
+    "a Python that the hosts do not have": (
+        ["The project wants Python >=99, and w1 has 3.", "correct that in the project", "`celery_app_python`"],
+        {"project": '[project]\nname = "shop"\nversion = "1"\nrequires-python = ">=99"\n'},
+    ),
+    "a Python that Poetry asks for and the hosts do not have": (
+        ["The project wants Python ^99, and w1 has 3.", "correct that in the project"],
+        {"project": '[tool.poetry.dependencies]\npython = "^99"\n'},
+    ),
+    "a publisher in C on another architecture": (
+        ["librabbitmq-fork exists for no other than mips", "`cluster_c_publisher: false` for every host"],
+        {
+            "groups": {"celery_workers": {"w1": {"cluster_c_publisher": True, "celery_app_confirm_publish": False}}},
+            "extra": {"preflight_c_publisher_architectures": ["mips"]},
+        },
+    ),
+    "an unsupported release": (
+        ["Debian 12 (bookworm)", "install Debian 12 on it", "take it out of the inventory"],
+        {"extra": {"preflight_supported_releases": []}},
+    ),
+    "a host that cannot be reached": (
+        ["w1 cannot be reached", "`ssh operator@127.0.0.1`", "`--limit 'all:!w1'`"],
+        {
+            "groups": {
+                "celery_workers": {
+                    "w1": {
+                        "ansible_host": "127.0.0.1",
+                        "ansible_connection": "ssh",
+                        "ansible_port": 1,
+                        "ansible_user": "operator",
+                    }
+                }
+            }
+        },
+    ),
+}
+GOOD: dict[str, dict[str, Any]] = {
+    "good": {},
+    "good with all that is optional": {
+        "groups": {"celery_beat": {"w1": {}, "w2": {}}, "redis": {"r1": {}}},
+        "variables": {
+            "cluster_beat_scheduler": "redbeat",
+            "cluster_schedule": [
+                {"name": "nightly", "task": "t", "crontab": "30 3 * * mon"},
+                {"name": "often", "task": "t", "every_seconds": 0.5, "queue": "slow", "expires_seconds": 5},
+            ],
+        },
+    },
+    "values that mean something to supervisord": {
+        "groups": {"web": {"w1": {}}, "monitoring": {"w1": {}}},
+        "variables": {
+            "cluster_worker_programs": [
+                PROGRAM
+                | {
+                    "name": "both",
+                    "extra_arguments": ["--statedb=/var/lib/celery/home/%n.state", "%(here)s ; # ' \"", ""],
+                }
+            ],
+            "cluster_web_command": 'sh -c \'exec gunicorn "shop.wsgi" --log-format "%(h)s ; #"\'\n',
+        },
+    },
+    "a shared address": {
+        "groups": TWO_HAPROXIES,
+        "variables": {"cluster_vip": "192.0.2.9"},
+    },
+    "thresholds of its own": {
+        "groups": {"monitoring": {"w1": {}}},
+        "variables": {"cluster_threshold_clock_seconds": 0.5, "cluster_threshold_inodes_share": 1},
+    },
+    "a HAProxy beside each program": {"groups": {"haproxy": {"w1": {}}}},
+    "variables of somebody else": {
+        "variables": {"shop_vip": 1, "redis_version": 7, "cluster_foreign_variables": ["redis_version"]},
+    },
+    # Every host that runs a program of the project has it, by the kit's groups.
+    "a scheduler, a site and a Flower on hosts of their own": {
+        "groups": {"celery_beat": {"c1": {}}, "web": {"web1": {}}, "monitoring": {"mon1": {}}}
+    },
+    # No load balancer in front of the one broker.
+    "everything on one host": {
+        "groups": {
+            group: {} if group == "haproxy" else {"all1": {}}
+            for group in ("rabbitmq", "haproxy", "celery_workers", "celery_beat", "monitoring", "postgresql", "web")
+        }
+    },
+}
