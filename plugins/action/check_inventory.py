@@ -131,6 +131,9 @@ class ActionModule(ActionBase):
         # What is derived from the fact of another host is not judged, either.
         for host in hosts:
             said.wrong |= said.wrong_on(host.name)
+        if "cluster_address" in said.wrong:
+            # The filter that looks up the addresses of hosts.
+            said.wrong.add("addresses")
         groups = task_vars["groups"]
         inventory = Inventory(
             groups=groups,

@@ -96,7 +96,7 @@ def parts_have_hosts(inventory: Inventory) -> Iterator[Problem]:
 @rule
 def groups_are_known(inventory: Inventory) -> Iterator[Problem]:
     """Each host is in a group of the kit, and no group is a misspelt one."""
-    known = set(inventory.kit_groups)
+    known, mistyped = set(inventory.kit_groups), set[str]()
     for group, hosts in inventory.groups.items():
         nearest = difflib.get_close_matches(group.replace("-", "_"), known, n=1, cutoff=0.8)
         if hosts and nearest and group not in known:
@@ -106,7 +106,8 @@ def groups_are_known(inventory: Inventory) -> Iterator[Problem]:
                 "if it is a group of yours, give it a name that is less like the kit's.",
                 [nearest[0]],
             )
-    in_one = {host for group in known - {"all", "ungrouped"} for host in inventory.group(group)}
+            mistyped |= set(hosts)
+    in_one = {host for group in known - {"all", "ungrouped"} for host in inventory.group(group)} | mistyped
     if others := [host for host in inventory.group("all") if host not in in_one]:
         yield Problem(
             f"{few(others)} {'is' if len(others) == 1 else 'are'} in none of the kit's groups, so nothing would "
