@@ -5,7 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from rabbitmq import free_port, running_rabbitmq
+from kombu import Connection
+from rabbitmq import free_port, running_rabbitmq, url_of
 
 
 @pytest.fixture
@@ -20,18 +21,25 @@ def place():
     subprocess.run(["rm", "-r", folder], check=True)
 
 
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """The RabbitMQ of all test files: its start takes as long as many tests."""
+    with running_rabbitmq(tmp_path_factory.mktemp("rabbitmq"), free_port()) as server:
+        yield server
+
+
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory):
-    """A RabbitMQ of the test file's own."""
-    with running_rabbitmq(tmp_path_factory.mktemp("rabbitmq"), free_port()) as broker:
-        yield broker
+def broker(server):
+    """A RabbitMQ that has nothing of another test file."""
+    server.clear()
+    return server
 
 
 @pytest.fixture
 def port(broker):
     """The broker's, with no task of another test in the queue `default`."""
-    if "default" in broker.ctl("list_queues", "name").split():
-        broker.ctl("delete_queue", "default")
+    with Connection(*url_of(broker.port)) as connection:
+        connection.default_channel.queue_delete("default")
     return broker.port
 
 

@@ -108,7 +108,11 @@ class Shop:
         return self.start("celery", "-A", module, "worker", f"--pool={pool}", f"--hostname={name}", *few, *options)
 
     def send(self, task, **options):
-        code = f"import shop; shop.app.send_task({task!r}, **{options!r})"
+        self.send_all((task, options))
+
+    def send_all(self, *tasks):
+        """Send tasks, (name, options) each, from one process."""
+        code = f"import shop\nfor task, options in {tasks!r}: shop.app.send_task(task, **options)"
         assert self.start("python", "-c", code).wait(timeout=30) == 0
 
     def end(self):

@@ -12,6 +12,14 @@ from kombu import Connection
 # The package's own commands change to another user, which a test need not be able to.
 COMMANDS = Path("/usr/lib/rabbitmq/bin")
 
+# All that is in the virtual host `/` goes with it.
+NEW_VIRTUAL_HOST = """
+rabbit_vhost:delete(<<"/">>, <<"test">>),
+rabbit_vhost:add(<<"/">>, <<"test">>),
+All = <<".*">>,
+rabbit_auth_backend_internal:set_permissions(<<"guest">>, <<"/">>, All, All, All, <<"test">>).
+"""
+
 
 def free_port():
     with socket.socket() as probe:
@@ -37,7 +45,9 @@ class RabbitMQ:
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODE_PORT": str(port),
             "RABBITMQ_DIST_PORT": str(free_port()),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            # One scheduler, which does not wait busily: it starts sooner, and leaves cores free.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none"
+            " -kernel inet_dist_use_interface {127,0,0,1}",
             "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
             "RABBITMQ_LOG_BASE": str(folder / "log"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
@@ -80,6 +90,22 @@ class RabbitMQ:
         done = self.run("rabbitmqctl", "--quiet", *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def queue(self, name):
+        """How many messages are ready in a queue and how many consumers it has; None without it.
+
+        Over AMQP: a rabbitmqctl takes a second.
+        """
+        with (
+            Connection(*url_of(self.port)) as connection,
+            contextlib.suppress(connection.channel_errors),
+        ):
+            return connection.default_channel.queue_declare(name, passive=True)[1:]
+        return None
+
+    def clear(self):
+        """Remove all that is in the virtual host `/`."""
+        self.ctl("eval", NEW_VIRTUAL_HOST)
 
 
 @contextlib.contextmanager
