@@ -151,6 +151,6 @@ def run_in_the_validators_image(*command, volumes):
         ],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )

@@ -1,6 +1,8 @@
 """A project with the rendered settings, for tests with real workers and a real broker."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -51,24 +53,39 @@ def until(condition, seconds=60):
         time.sleep(0.3)
 
 
-class Shop:
-    """A project, its settings, and the broker at `port`; `inputs` are those of roles, in place of the lab's."""
+# By what they were rendered from.
+RENDERED = {}
 
-    def __init__(self, folder, port, **inputs):
-        self.rendered = Rendered(
+
+def rendered(folder, port, roles, inputs):
+    """What these roles write on a worker host, rendered below `folder` unless another test has rendered the same."""
+    key = json.dumps([port, roles, inputs], sort_keys=True)
+    if key not in RENDERED:
+        RENDERED[key] = Rendered(
             folder,
             INVENTORIES["lab"],
             *["--limit", "w1"],
+            roles=roles,
             celery_app_broker_urls=url_of(port),
             celery_app_queues=[{"name": "default", "routes": ["*"]}],
             **{"celery_app_result_backend": "disabled"} | inputs,
         )
-        ((_, settings),) = self.rendered.files("celeryconfig.py")
+    return RENDERED[key]
+
+
+class Shop:
+    """A project, its settings, and the broker at `port`; `inputs` are those of roles, in place of the lab's."""
+
+    ROLES = ("celery_app",)
+
+    def __init__(self, folder, port, **inputs):
         self.folder, self.port, self.processes = folder, port, []
+        self.settings = folder / "settings"
+        shutil.copytree(rendered(folder, port, self.ROLES, inputs).folder / "w1", self.settings)
         self.module = folder / "shop.py"
         self.module.write_text(SHOP)
         self.environment = os.environ | {"CELERY_CONFIG_MODULE": "celeryconfig", "RUNS": str(folder), "PYTHONPATH": ""}
-        for path in (folder, SCRIPTS, settings.parent):
+        for path in (folder, SCRIPTS, self.settings / "celery_app"):
             self.import_from(path)
 
     def import_from(self, path):

@@ -14,6 +14,8 @@ pytestmark = pytest.mark.lengthy
 class Scheduler(Shop):
     """A `celery beat`, and the file whose time it sets."""
 
+    ROLES = ("celery_app", "celery_beat")
+
     def __init__(self, folder, port):
         super().__init__(
             folder,
@@ -25,7 +27,7 @@ class Scheduler(Shop):
         self.file = folder / "scheduler.prom"
         self.file.touch()
         os.utime(self.file, (0, 0))
-        ((_, settings),) = self.rendered.files("beatconfig.py")
+        settings = self.settings / "celery_beat/beatconfig.py"
         own = f"beat_schedule_filename = {str(folder / 'schedule')!r}\n_beatdue.FILE = {str(self.file)!r}\n"
         settings.write_text(settings.read_text() + own)
         self.environment["CELERY_CONFIG_MODULE"] = "beatconfig"

@@ -28,6 +28,7 @@ def start(tmp_path_factory, port):
         folder,
         INVENTORIES["lab"],
         *["--limit", "w1"],
+        roles=["celery_app"],
         # Two, as the lab has: the tries at each of them count.
         celery_app_broker_urls=url_of(port, port),
         celery_app_queues=[{"name": "default", "routes": ["*"]}],

@@ -225,7 +225,8 @@ def rendered(tmp_path_factory):
 @pytest.fixture(scope="session")
 def complained(rendered):
     """What the daemons say of all files."""
-    return complaints(rendered["example"].folder.parent)
+    (said,) = complaints(rendered["example"].folder.parent)
+    return said
 
 
 @pytest.fixture(scope="session")

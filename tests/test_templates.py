@@ -72,9 +72,9 @@ def inputs_of(role):
 
 
 class Rendered:
-    """What Ansible made of one inventory: `folder`/HOST/ROLE/FILE, and each host's role inputs."""
+    """What Ansible made of one inventory for some roles: `folder`/HOST/ROLE/FILE, and each host's role inputs."""
 
-    def __init__(self, folder, inventory_files, *arguments, **variables):
+    def __init__(self, folder, inventory_files, *arguments, roles=ROLES, **variables):
         self.folder = folder / "rendered"
         done = kit.run(
             "ansible-playbook",
@@ -84,9 +84,9 @@ class Rendered:
             *["--skip-tags", "always"],
             *arguments,
             *kit.extra_vars(
-                render_templates=[template for template in TEMPLATES if template != PROGRAM],
-                render_programs=PROGRAMS,
-                render_inputs=[(role, name) for role in ROLES for name in inputs_of(role)],
+                render_templates=[template for template in TEMPLATES if template != PROGRAM and template[0] in roles],
+                render_programs={role: given for role, given in PROGRAMS.items() if role in roles},
+                render_inputs=[(role, name) for role in roles for name in inputs_of(role)],
                 # A fact.
                 __host_is_container=False,
                 # Made of files that are found only from within the role.
@@ -120,11 +120,16 @@ class Rendered:
         return [(path.relative_to(self.folder).parts[0], path) for path in sorted(self.folder.rglob(name))]
 
 
-def complaints(folder):
-    """What the validators say of each file under a folder, in one run of their image."""
+def complaints(*folders):
+    """What the validators say of each file under each folder, in one run of their image."""
     done = kit.run_in_the_validators_image(
-        *["python3", "-B", "/validators/check.py", "/rendered", "/roles"],
-        volumes=[f"{folder}:/rendered:ro", f"{PROJECT}/roles:/roles:ro", f"{PROJECT}/tests/validators:/validators:ro"],
+        *["python3", "-B", "/validators/check.py", "/roles"],
+        *[f"/rendered/{number}" for number in range(len(folders))],
+        volumes=[
+            *[f"{folder}:/rendered/{number}:ro" for number, folder in enumerate(folders)],
+            f"{PROJECT}/roles:/roles:ro",
+            f"{PROJECT}/tests/validators:/validators:ro",
+        ],
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -179,8 +184,16 @@ def test_preflight_knows_every_role():
     assert sorted(part["role"] for part in kit.PARTS) == [role for role in ROLES if role != PROGRAM[0]]
 
 
-def test_the_daemons_accept_their_configuration(rendered):
-    said = complaints(rendered.folder)
+@pytest.fixture(scope="session")
+def complained(render):
+    """What the validators say of each inventory's files, by its name."""
+    said = complaints(*(render(name).folder for name in INVENTORIES))
+    return dict(zip(INVENTORIES, said, strict=True))
+
+
+@pytest.mark.parametrize("inventory", INVENTORIES)
+def test_the_daemons_accept_their_configuration(complained, inventory):
+    said = complained[inventory]
     assert said, "nothing was checked"
     assert {file: complaint for file, complaint in said.items() if complaint} == {}
 
@@ -263,6 +276,7 @@ def c_publisher(tmp_path_factory):
         folder,
         INVENTORIES["lab"],
         *["--limit", "mon1"],
+        roles=["celery_app"],
         celery_app_c_publisher=True,
         celery_app_confirm_publish=False,
     )
@@ -417,7 +431,11 @@ def unwatched(tmp_path_factory):
     (folder / "group_vars").symlink_to(file.parent / "group_vars")
     (folder / "lab.yml").write_text(yaml.safe_dump(inventory))
     return Rendered(
-        folder, [kit_inventory, folder / "lab.yml"], "--limit", "w1", cluster_app_source=PROJECT / "app/reference"
+        folder,
+        [kit_inventory, folder / "lab.yml"],
+        *["--limit", "w1"],
+        roles=["celery_app", "celery_worker"],
+        cluster_app_source=PROJECT / "app/reference",
     )
 
 
@@ -543,6 +561,7 @@ def scheduled(tmp_path_factory):
             tmp_path_factory.mktemp(name),
             INVENTORIES["lab"],
             *["--limit", "w1,mon1"],
+            roles=["celery_app", "celery_beat", "redis"],
             cluster_schedule=SCHEDULE,
             cluster_beat_scheduler=name,
             celery_beat_timezone="Europe/Berlin",
@@ -727,7 +746,8 @@ def bad(tmp_path_factory):
     ]:
         ((_, path),) = [found for found in mistaken.files(name) if found[0] == host]
         path.write_text(path.read_text() + f"{line}\n")
-    return complaints(mistaken.folder) | complaints(single.folder)
+    of_lab, of_single = complaints(mistaken.folder, single.folder)
+    return of_lab | of_single
 
 
 @pytest.mark.parametrize(
@@ -782,5 +802,6 @@ def test_every_program_of_the_project_has_the_same_user(rendered):
 
 @pytest.mark.parametrize("name", ["cluster_app_user", "celery_app_user"])
 def test_whichever_input_names_the_user_all_programs_follow(tmp_path, name):
-    inputs = Rendered(tmp_path, INVENTORIES["lab-single"], **{name: "operator"}).inputs["all1"]
+    roles = [user.removesuffix("_user") for user in USERS]
+    inputs = Rendered(tmp_path, INVENTORIES["lab-single"], roles=roles, **{name: "operator"}).inputs["all1"]
     assert {inputs[user] for user in USERS} == {"operator"}

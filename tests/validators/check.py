@@ -1,8 +1,9 @@
 """Check rendered configuration with the daemons' own parsers. Runs in the image that `build` makes.
 
-Usage: check.py FOLDER ROLES      (FOLDER holds HOST/ROLE/TEMPLATE, ROLES is the repository's roles folder)
+Usage: check.py ROLES FOLDER [FOLDER ...]      (FOLDER holds HOST/ROLE/TEMPLATE, ROLES is the repository's roles folder)
 
-Prints a JSON object: what each file's validator complains about, by the file's path in FOLDER; "" is no complaint.
+Prints a JSON list, for each FOLDER an object: what each file's validator complains about, by the file's path in FOLDER;
+"" is no complaint.
 """
 
 import contextlib
@@ -212,17 +213,17 @@ def validator(file):
 
 
 def main():
-    folder, roles = map(Path, sys.argv[1:])
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    roles, *folders = map(Path, sys.argv[1:])
     # Hosts of a kind have the same files: each is checked once.
-    known, said = {}, {}
-    for file in files:
-        check = validator(file)
-        if check:
-            content = (file.relative_to(folder).parts[1:], file.read_bytes())
-            if content not in known:
-                known[content] = check(file, roles)
-            said[str(file.relative_to(folder))] = known[content]
+    known, said = {}, [{} for _ in folders]
+    for folder, said_of_folder in zip(folders, said, strict=True):
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            check = validator(file)
+            if check:
+                content = (file.relative_to(folder).parts[1:], file.read_bytes())
+                if content not in known:
+                    known[content] = check(file, roles)
+                said_of_folder[str(file.relative_to(folder))] = known[content]
     print(json.dumps(said))
 
 
