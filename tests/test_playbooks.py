@@ -22,7 +22,7 @@ def group_variables(groups):
         yield from group_variables((group or {}).get("children") or {})
 
 
-@pytest.fixture(params=INVENTORIES)
+@pytest.fixture(params=INVENTORIES, scope="module")
 def inventory(request):
     return kit.inventory_arguments(INVENTORIES[request.param])
 
@@ -51,7 +51,7 @@ def test_every_inventory_draws_its_graph(inventory):
         assert f"@{group}:" in done.stdout
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def hostvars(inventory):
     done = kit.run("ansible-inventory", *inventory, "--list")
     assert done.returncode == 0, done.stderr

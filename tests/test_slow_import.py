@@ -2,6 +2,7 @@
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
@@ -57,14 +58,18 @@ class Slow(Shop):
 @pytest.fixture(scope="module")
 def slow(broker, tmp_path_factory):
     slow = Slow(tmp_path_factory.mktemp("slow"), broker.port)
-    yield slow
+    # They import the project side by side with the worker.
+    with ThreadPoolExecutor() as pool:
+        slow.check = pool.submit(slow.done, "python", SCRIPTS / "check_app.py", "slow", "--child", timeout=120)
+        slow.report = pool.submit(slow.done, "celery", "-A", "slow", "report", timeout=120)
+        yield slow
     slow.end()
 
 
 @pytest.fixture(scope="module")
 def seconds_of_an_import(slow):
     """What the check of the release measures, while the worker starts."""
-    done = slow.done("python", SCRIPTS / "check_app.py", "slow", "--child", timeout=120)
+    done = slow.check.result()
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)["import_seconds"]
 
@@ -97,7 +102,7 @@ def test_status_asks_without_the_import(slow, seconds_of_an_import):
 
 
 def test_health_of_the_project_reads_its_settings(slow):
-    done = slow.done("celery", "-A", "slow", "report", timeout=120)
+    done = slow.report.result()
     assert done.returncode == 0, done.stderr
     assert "event_queue_ttl" in done.stdout
 
