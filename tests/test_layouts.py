@@ -1,5 +1,6 @@
 """Projects of other layouts: installed from source, checked as a release is, and a worker does one of their tasks."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -11,14 +12,23 @@ from shop_project import SCRIPTS, Shop, until
 pytestmark = pytest.mark.lengthy
 
 
+PIP = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+
+
 class Projects(Shop):
     """The settings, a broker, and projects of tests/projects that pip has installed."""
+
+    def __init__(self, folder, port):
+        super().__init__(folder, port)
+        # What builds the projects: without it, pip would install it again for each of them.
+        self.builder = os.environ | {"PYTHONPATH": str(folder / "builder")}
+        subprocess.run([*PIP, "--target", folder / "builder", "setuptools"], check=True)
 
     def install(self, name):
         source, target = self.folder / name, self.folder / f"{name}-installed"
         shutil.copytree(PROJECT / "tests/projects" / name, source)
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", target, source]
-        subprocess.run(pip, check=True)
+        pip = [*PIP, "--no-deps", "--no-build-isolation", "--target", target, source]
+        subprocess.run(pip, check=True, env=self.builder)
         self.import_from(target)
 
     def checked(self, module):
