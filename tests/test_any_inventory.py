@@ -41,6 +41,8 @@ FACTS = st.sampled_from(sorted(SPECS.keys() - {"cluster_foreign_variables"}))
 def test_any_value_of_a_fact_is_right_or_a_sentence(name, value):
     spec = SPECS[name]
     of = spec.get("kinds", {}) | ({"": spec["kind"]} if "kind" in spec else {})
+    if "like" in spec:
+        of, spec = roles.kinds_of(spec["role"], spec["like"]), roles.options_of(spec["role"])[spec["like"]]
     for where, _, fault in kinds.faults(name, value, spec, of):
         assert f"`{name}`" in where
         assert fault.give

@@ -4,7 +4,6 @@ import sys
 
 import kit
 import pytest
-import yaml
 
 sys.path.append(str(kit.PROJECT / "plugins/module_utils"))
 
@@ -113,15 +112,10 @@ def test_what_lies_in_an_input_is_named_by_its_entry():
     ]
 
 
-def values_of(role):
-    """What the inputs of a role may be."""
-    return yaml.safe_load((kit.PROJECT / "roles" / role / "vars/rules.yml").read_text()).get(f"__{role}_values", {})
-
-
 @pytest.mark.parametrize("role", ROLES)
 def test_what_an_input_may_be_is_a_kind_or_bounds(role):
     options = roles.options_of(role)
-    for path, kind in values_of(role).items():
+    for path, kind in roles.values_of(role).items():
         assert path.partition(".")[0] in options
         if isinstance(kind, str) or "kind" in kind:
             assert (kind if isinstance(kind, str) else kind["kind"]) in kinds.KINDS
@@ -132,21 +126,15 @@ def test_what_an_input_may_be_is_a_kind_or_bounds(role):
 @pytest.mark.parametrize("role", sorted({part["role"] for part in kit.PARTS}))
 def test_every_number_has_bounds(role):
     numbers = {name for name, of in roles.options_of(role).items() if of["type"] in ("int", "float")}
-    assert numbers - values_of(role).keys() == set()
+    assert numbers - roles.values_of(role).keys() == set()
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_the_defaults_of_a_role_are_what_its_inputs_may_be(role):
-    defaults = yaml.safe_load((kit.PROJECT / "roles" / role / "defaults/main.yml").read_text()) or {}
-    options = roles.options_of(role)
+    defaults = roles.load_yaml(kit.PROJECT / "roles" / role / "defaults/main.yml") or {}
     for name, value in defaults.items():
         if not (isinstance(value, str) and "{{" in value):
-            own = {
-                path.removeprefix(name).lstrip("."): of
-                for path, of in values_of(role).items()
-                if path.split(".")[0] == name
-            }
-            assert list(kinds.faults(name, value, options[name], own)) == []
+            assert list(kinds.faults(name, value, roles.options_of(role)[name], roles.kinds_of(role, name))) == []
 
 
 def test_every_fact_of_the_cluster_says_what_it_may_be():

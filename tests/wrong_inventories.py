@@ -112,7 +112,7 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         {"variables": {"cluster_worker_programs": [{"name": "p", "queues": ["default"], "concurrency": 1}]}},
     ),
     "an unknown pool": (
-        ["`pool` of both in `celery_worker_programs` of w1 is 'preforked'; give it one of prefork, threads, gevent"],
+        ["`pool` of both in `cluster_worker_programs` is 'preforked'; give it one of prefork, threads, gevent"],
         {"variables": {"cluster_worker_programs": [PROGRAM | {"pool": "preforked"}]}},
     ),
     "a pool without a size": (
@@ -694,29 +694,26 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         {"variables": {"cluster_queues": [{"name": "default", "max_priority": -1, "routes": ["*"]}, {"name": "slow"}]}},
     ),
     "fewer processes than none": (
-        ["`concurrency` of both in `celery_worker_programs` of w1 is -4; give it a number from 1 to"],
+        ["`concurrency` of both in `cluster_worker_programs` is -4; give it a number from 1 to"],
         {"variables": {"cluster_worker_programs": [PROGRAM | {"name": "both", "concurrency": -4}]}},
     ),
     "no processes": (
-        ["`concurrency` of both in `celery_worker_programs` of w1 is 0; give it a number from 1"],
+        ["`concurrency` of both in `cluster_worker_programs` is 0; give it a number from 1"],
         {"variables": {"cluster_worker_programs": [PROGRAM | {"name": "both", "concurrency": 0}]}},
     ),
     "a number of processes in quotes": (
-        [
-            "`concurrency` of both in `celery_worker_programs` of w1 is '4', a text; give it a whole number: 4 "
-            "without quotes"
-        ],
+        ["`concurrency` of both in `cluster_worker_programs` is '4', a text; give it a whole number: 4 without quotes"],
         {"variables": {"cluster_worker_programs": [PROGRAM | {"name": "both", "concurrency": "4"}]}},
     ),
     "a program's boolean in quotes": (
         [
-            "`watchdog` of both in `celery_worker_programs` of w1 is 'no', a text; give it true or false: false "
+            "`watchdog` of both in `cluster_worker_programs` is 'no', a text; give it true or false: false "
             "without quotes"
         ],
         {"variables": {"cluster_worker_programs": [PROGRAM | {"name": "both", "watchdog": "no"}]}},
     ),
     "a pool that begins with nothing": (
-        ["`min` of `autoscale` of all2 in `celery_worker_programs` of w1 is 0; give it a number from 1"],
+        ["`min` of `autoscale` of all2 in `cluster_worker_programs` is 0; give it a number from 1"],
         {"variables": {"cluster_worker_programs": [SCALED | {"name": "all2", "autoscale": {"min": 0, "max": 2}}]}},
     ),
     "memory in per cent": (

@@ -15,6 +15,7 @@ from warren import inventory_rules
 from warren.checks import Complaints, check_role, not_evaluated
 from warren.inputs import known_groups, unknown_inputs
 from warren.inventory_rules import Inventory
+from warren.roles import kinds_of, options_of
 from warren.rules import names_in
 
 DOCUMENTATION = """
@@ -149,7 +150,10 @@ class ActionModule(ActionBase):
 
     def _fact_is_right(self, host: Host, name: str, value: Any, spec: dict, said: Complaints) -> bool:
         """Say what is wrong with the value of a fact; returns whether it is right."""
-        kinds = spec.get("kinds", {}) | ({"": spec["kind"]} if "kind" in spec else {})
+        if "like" in spec:
+            kinds, spec = kinds_of(spec["role"], spec["like"]), options_of(spec["role"])[spec["like"]]
+        else:
+            kinds = spec.get("kinds", {}) | ({"": spec["kind"]} if "kind" in spec else {})
         subject, more = "", ""
         if name == "cluster_address" and "ansible_host" in names_in(host.given[name]):
             subject, more = "`ansible_host`", ", or set `cluster_address` to it where Ansible gets in by another way"

@@ -126,7 +126,6 @@ def check_role(
     variables = roles.variables_of(loader, role, given, *files)
     derived = Derived(variables, said.wrong_on(host))
     options = {name: of for name, of in roles.options_of(role).items() if not derived.from_wrong(name)}
-    values = variables.get(f"__{role}_values", {})
     templar = templar_for(available_variables=variables)
     right: dict[str, Any] = {}
     for name in [name for name in options if name in variables]:
@@ -135,10 +134,7 @@ def check_role(
         except AnsibleError as error:
             said.about(host, name, f"`{name}`", not_evaluated(name, error))
             continue
-        kinds = {
-            path.removeprefix(name).removeprefix("."): kind for path, kind in values.items() if _input(path) == name
-        }
-        if not said.wrong_value(host, name, value, options[name], kinds):
+        if not said.wrong_value(host, name, value, options[name], roles.kinds_of(role, name)):
             right[name] = value
     unknown = options.keys() & variables.keys() - right.keys()
     said.unfit(host, right, {name: of for name, of in options.items() if name not in unknown}, role)
@@ -147,8 +143,3 @@ def check_role(
         rules = [rule for rule in variables.get(f"__{role}_rules", []) if not derived.judges_wrong(rule)]
         for sentence in wrong_by(rules, variables | right, templar_for):
             said.say(sentence)
-
-
-def _input(path: str) -> str:
-    """Return the input that a path such as `cluster_queues.*.name` begins with."""
-    return path.partition(".")[0]

@@ -41,6 +41,20 @@ def options_of(role: str) -> dict[str, dict]:
     return spec["argument_specs"]["main"]["options"]
 
 
+def values_of(role: str) -> dict[str, Any]:
+    """Return what the inputs of a role, and what lies in them, may be."""
+    return load_yaml(ROLES / role / "vars/rules.yml").get(f"__{role}_values", {}) if has_rules(role) else {}
+
+
+def kinds_of(role: str, name: str) -> dict[str, Any]:
+    """Return what an input of a role may be: paths below it, and kinds."""
+    return {
+        path.removeprefix(name).removeprefix("."): kind
+        for path, kind in values_of(role).items()
+        if path.partition(".")[0] == name
+    }
+
+
 def has_rules(role: str) -> bool:
     """Return whether a role has rules for its inputs."""
     return (ROLES / role / "vars/rules.yml").exists()
