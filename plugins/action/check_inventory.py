@@ -115,6 +115,7 @@ class ActionModule(ActionBase):
         constant: dict[tuple[str, int], bool] = {}
         for host in hosts:
             found = values.setdefault(host.name, {})
+            failed: dict[str, AnsibleError] = {}
             for name in [*specs, *thresholds]:
                 spec, raw = specs.get(name, {"type": "raw"}), host.given.get(name)
                 key = (name, id(raw))
@@ -124,11 +125,17 @@ class ActionModule(ActionBase):
                 try:
                     value = host.value(name)
                 except AnsibleError as error:
-                    said.about(host.name, name, f"`{name}`", not_evaluated(name, error))
+                    failed[name] = error
                     continue
                 if self._fact_is_right(host, name, value, spec, said):
                     found[name] = value
                     constant[key] = not names_in(raw) and isinstance(raw, int | float | str | list | dict)
+            for name, error in failed.items():
+                # Another one may be why it fails.
+                if names_in(host.given.get(name)).isdisjoint(failed.keys() - {name}):
+                    said.about(host.name, name, f"`{name}`", not_evaluated(name, error))
+                else:
+                    said.wrong.add(name)
         # What is derived from the fact of another host is not judged, either.
         for host in hosts:
             said.wrong |= said.wrong_on(host.name)

@@ -15,7 +15,9 @@ from .rules import Derived, wrong_by
 
 MOST_SHOWN = 60
 # Values of inputs with such names may hold a secret.
-HIDDEN = re.compile(r"password|secret|cookie|_urls?$|_users$|environment$|commands?$|config$|instances$|databases$")
+HIDDEN = re.compile(
+    r"password|secret|cookie|_urls?$|_users$|app_environment$|build_environment$|commands?$|config$|instances$|databases$"
+)
 THRESHOLD = "cluster_threshold_"
 
 
