@@ -1,6 +1,7 @@
 """An operator's files live in a folder of their own, and a command without the kit's inventory is refused."""
 
 import re
+import shutil
 import subprocess
 import sys
 
@@ -137,6 +138,41 @@ def test_every_playbook_begins_with_that_check(playbook):
     while path.name != "inventory.yml":
         path = path.parent / yaml.safe_load(path.read_text())[0]["ansible.builtin.import_playbook"]
     assert path.samefile(PROJECT / "playbooks/inventory.yml")
+
+
+@pytest.fixture(scope="module")
+def vaulted(site, tmp_path_factory):
+    """A copy of the folder with an encrypted file of variables, and the file of its password."""
+    folder = tmp_path_factory.mktemp("vaulted") / "shop"
+    shutil.copytree(site, folder)
+    (folder / "password").write_text("not-this-one\n")
+    (folder / "ansible.cfg").write_text(operator_config((PROJECT / "ansible.cfg").read_text(), str(PROJECT)))
+    secrets = folder / "group_vars/rabbitmq/vault.yml"
+    secrets.parent.mkdir()
+    secrets.write_text("secret_rabbitmq_celery: kfR9/2pWq+Zt7w==\n")
+    done = in_folder(folder, "ansible-vault", "encrypt", "--vault-password-file", "password", secrets)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("playbook", ["site", "status", "verify", "parked", "drills/heal"])
+def test_an_encrypted_file_without_its_password_is_one_sentence(vaulted, playbook):
+    done = in_folder(vaulted, "ansible-playbook", PROJECT / f"playbooks/{playbook}.yml")
+    assert done.returncode != 0
+    (line,) = done.stderr.splitlines()
+    assert line == (
+        f"[ERROR]: {vaulted}/group_vars/rabbitmq/vault.yml is encrypted, and no password was given that opens it: "
+        "add `--ask-vault-pass` or `--vault-password-file FILE` to the command."
+    )
+
+
+def test_with_its_password_an_encrypted_file_is_read(vaulted):
+    words = ["mq1", "-m", "debug", "-a", "msg={{ rabbitmq_users[0].password }}", "--vault-password-file", "password"]
+    done = in_folder(vaulted, "ansible", *words)
+    assert "kfR9/2pWq+Zt7w==" in done.stdout
+    # What is not encrypted asks for no password.
+    assert in_folder(vaulted, "ansible-vault", "decrypt", *words[-2:], "group_vars/rabbitmq/vault.yml").returncode == 0
+    assert "kfR9/2pWq+Zt7w==" in in_folder(vaulted, "ansible", *words[:-2]).stdout
 
 
 @pytest.mark.parametrize(("number", "words"), [(0, "older kit: type `make -C"), (99, "newer kit than")])
