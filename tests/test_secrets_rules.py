@@ -11,7 +11,7 @@ EVERY = "".join(chr(code) for code in range(33, 127))
 FIT = {
     "secret_redis": EVERY,
     "secret_flower": "kfR9/2pWq+Zt7w==",
-    "secret_keepalived": "a#b'c\\d{",
+    "secret_keepalived": "a#b'c$d{",
     # Texts that YAML would take for a number without quotes.
     "secret_database": "190276854301",
     # Erlang's longest.
@@ -75,13 +75,14 @@ def test_random_ones_are_not_known():
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ("a#b'c\\d", "`secret_keepalived` is too short: type `openssl rand -base64 6`"),
-        ("a#b'c\\d{e", "`secret_keepalived` is too long"),
+        ("a#b'c$d", "`secret_keepalived` is too short: type `openssl rand -base64 6`"),
+        ("a#b'c$d{e", "`secret_keepalived` is too long"),
         ('a"b4c5d6', "`secret_keepalived` has a double quote: type `openssl rand -base64 6`"),
+        ("a\\b4c5d6", "`secret_keepalived` has a backslash: type"),
         ("a b4c5d6", "`secret_keepalived` has white space"),
         (
             "a1b2c3d",
-            "It takes 8 characters: letters, digits and punctuation of ASCII, without spaces and double quotes.",
+            "It takes 8 characters: letters, digits and punctuation of ASCII, without spaces, double quotes and backsl",
         ),
     ],
 )
@@ -130,4 +131,4 @@ def test_each_printable_character_is_taken_where_the_sentence_says_so():
         ordinary = secret_problems({"secret_redis": f"kfR9/2pWq{character}Zt7w"})
         assert (ordinary == []) == (character in EVERY), character
         vrrp = secret_problems({"secret_keepalived": f"kfR{character}Zt7w"})
-        assert (vrrp == []) == (character in EVERY and character != '"'), character
+        assert (vrrp == []) == (character in EVERY and character not in '"\\'), character

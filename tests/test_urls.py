@@ -2,6 +2,7 @@
 
 import pytest
 import urls
+from celery_once.backends.redis import parse_url as once_parse_url
 from kombu.utils.url import url_to_parts
 from redis.connection import parse_url
 
@@ -31,6 +32,22 @@ def test_redis_client_finds_the_password(password):
     assert (found["host"], found["port"], found["db"]) == ("192.0.2.3", 6380, 1)
     assert found["password"] == password
     assert "username" not in found
+
+
+@pytest.mark.parametrize("password", [*NASTY, "s3cret", ""])
+@pytest.mark.parametrize("options", ["", "?socket_timeout=5"])
+def test_celery_once_and_redis_client_find_the_same_password(password, options):
+    """celery_once decodes no password before the `@`."""
+    url = urls.celery_once_url(urls.redis_url("192.0.2.3", "6380", password, 1) + options)
+    found = once_parse_url(url)
+    assert (found["host"], found["port"], found["db"]) == ("192.0.2.3", 6380, 1)
+    assert found.get("password", "") == parse_url(url).get("password", "") == password
+    assert ("socket_timeout" in found) == bool(options)
+
+
+def test_a_plain_password_stays_where_it_is():
+    url = urls.redis_url("192.0.2.3", 6379, "s3cret", 1)
+    assert urls.celery_once_url(url) == url
 
 
 def test_a_password_of_digits_is_a_text():

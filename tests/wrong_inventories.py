@@ -49,7 +49,7 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         },
     ),
     "a password with which VRRP's configuration would break": (
-        ["at most eight characters, none of them a space or a double quote (`secret_keepalived`)"],
+        ["at most eight characters of ASCII, none of them a space, a double quote or a backslash (`secret_keepa"],
         {
             "groups": TWO_HAPROXIES,
             "variables": {"cluster_vip": "192.0.2.9", "keepalived_password": 'a"b'},

@@ -1,10 +1,10 @@
-"""Ansible's filters `broker_urls` and `redis_url`.
+"""Ansible's filters `broker_urls`, `redis_url` and `celery_once_url`.
 
 Users, passwords and virtual hosts may hold any character: they are percent-encoded, the slash too.
 """
 
 from collections.abc import Callable, Iterable
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 
 def broker_urls(addresses: Iterable[str], port: int | str, user: str, password: str, vhost: str) -> list[str]:
@@ -22,6 +22,18 @@ def redis_url(address: str | None, port: int | str, password: str, database: int
     return f"redis://:{_quoted(password)}@{address}:{port}/{database}" if address else ""
 
 
+def celery_once_url(url: str) -> str:
+    """Return the URL of a Redis database with its password also where celery_once reads it decoded.
+
+    Of a URL's first part celery_once takes the password as it is written, `%40` and all. An option of the URL overrules
+    that. redis-py, which decodes the first part, prefers it to the option.
+    """
+    password = urlsplit(url).password or ""
+    if "%" not in password:
+        return url
+    return f"{url}{'&' if urlsplit(url).query else '?'}password={_quoted(unquote(password))}"
+
+
 def _quoted(text: object) -> str:
     return quote(str(text), safe="")
 
@@ -30,4 +42,4 @@ class FilterModule:
     """The filters, as Ansible asks for them."""
 
     def filters(self) -> dict[str, Callable]:
-        return {"broker_urls": broker_urls, "redis_url": redis_url}
+        return {"broker_urls": broker_urls, "redis_url": redis_url, "celery_once_url": celery_once_url}

@@ -29,8 +29,8 @@ class Kind:
 # sends: 12 letters and digits are beyond that. rabbitmqctl cuts white space off the ends of what it reads, keepalived
 # ends a word at a space, and beyond ASCII HTTP clients and servers do not agree on an encoding.
 ORDINARY = Kind(12, 255, "[!-~]", "letters, digits and punctuation of ASCII, without spaces", "openssl rand -base64 24")
-# VRRP sends eight bytes. A double quote would end the password in keepalived's configuration, which has no escape.
-VRRP = Kind(8, 8, "[!#-~]", f"{ORDINARY.characters} and double quotes", "openssl rand -base64 6")
+# VRRP sends eight bytes. In keepalived's configuration a double quote ends the password, and nothing escapes it.
+VRRP = Kind(8, 8, r"[!#-\[\]-~]", f"{ORDINARY.characters}, double quotes and backslashes", "openssl rand -base64 6")
 KINDS = {"secret_keepalived": VRRP}
 
 LINE_BREAK = r"[\r\n]"
@@ -39,6 +39,7 @@ CLASSES = [
     (LINE_BREAK, "a line break"),
     (r"[^\S\r\n]", "white space"),
     ('"', "a double quote"),
+    (r"\\", "a backslash"),
     (r"[\x00-\x08\x0e-\x1f\x7f]", "a control character"),
     (r"[^\x00-\x7f]", "a letter or sign beyond ASCII"),
 ]
