@@ -1,0 +1,201 @@
+"""A secret of any printable character arrives at whoever reads it, in every place where it is written.
+
+The kit's own inventory renders the lab with such secrets, and real daemons and clients read what it wrote.
+"""
+
+import json
+import shlex
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from base64 import b64encode
+
+import kit
+import pytest
+import yaml
+from celery import Celery
+from celery_once.backends.redis import parse_url as once_parse_url
+from exporter_files import exporter_files
+from kit import INVENTORIES, PROJECT
+from kombu import Connection
+from rabbitmq import free_port, running_rabbitmq
+from rabbitmq_password import rabbitmq_password_matches
+from redis.connection import parse_url
+from test_templates import Rendered, load_settings
+from urls import broker_urls
+from warren.secrets import secret_problems
+
+pytestmark = pytest.mark.lengthy
+
+# Every printable character of ASCII except the space, after what begins an expression of Ansible's.
+EVERY = "{{{%{#" + "".join(chr(code) for code in range(33, 127))
+NAMES = [name for name in kit.kit_variables("secrets") if name.startswith("secret_")]
+SECRETS = {name: f"{number}{EVERY}" for number, name in enumerate(NAMES)} | {"secret_keepalived": "a#b'$!{}"}
+
+
+class Unsafe(str):
+    """A text that YAML has as `!unsafe`."""
+
+
+yaml.SafeDumper.add_representer(Unsafe, lambda dumper, text: dumper.represent_scalar("!unsafe", text, style="'"))
+
+
+def render(folder, inventory, **variables):
+    path = folder / "secrets.yml"
+    path.write_text(yaml.safe_dump({name: Unsafe(text) for name, text in SECRETS.items()}, width=1000))
+    return Rendered(folder, INVENTORIES[inventory], "-e", f"@{path}", **variables)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    return render(tmp_path_factory.mktemp("lab"), "lab")
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory):
+    """Its programs run as whoever tests."""
+    user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
+    return render(tmp_path_factory.mktemp("single"), "lab-single", cluster_app_user=user)
+
+
+def test_the_rules_take_these_secrets():
+    assert secret_problems(SECRETS) == []
+
+
+@pytest.fixture(scope="module")
+def logged_in(lab):
+    """What the daemons of the validators' image say to whoever logs in."""
+    inputs = lab.inputs["mon1"]
+    (exporter,) = [entry for entry in inputs["exporter_instances"] if entry["name"] == "redis-results"]
+    given = {
+        "addresses": list(inputs["host_addresses"].values()),
+        "page": SECRETS["secret_haproxy_stats"],
+        "redis": SECRETS["secret_redis"],
+        "monitor": SECRETS["secret_redis_monitor"],
+        "files": {file["path"]: file["content"] for file in exporter_files([exporter]) if "content" in file},
+        "exporter": [f"--web.listen-address={exporter['address']}", *exporter["arguments"]],
+    }
+    (lab.folder / "log_in.json").write_text(json.dumps(given))
+    done = kit.run_in_the_validators_image(
+        *["python3", "-B", "/validators/log_in.py", "/rendered", "/roles"],
+        volumes=[
+            f"{lab.folder}:/rendered:ro",
+            f"{PROJECT}/roles:/roles:ro",
+            f"{PROJECT}/tests/validators:/validators:ro",
+        ],
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_haproxy_shows_its_page_for_the_whole_password_only(logged_in):
+    assert logged_in["haproxy"] == [200, 401]
+
+
+def test_keepalived_sends_the_whole_password(logged_in):
+    assert logged_in["keepalived"] == SECRETS["secret_keepalived"]
+
+
+def test_redis_takes_both_whole_passwords_only(logged_in):
+    assert logged_in["redis"] == ["+OK", "+OK", "-WRONGPASS", "-WRONGPASS"]
+
+
+def test_redis_ask_and_the_exporter_find_their_passwords(logged_in):
+    assert logged_in["ask"] == "PONG\n"
+    assert logged_in["exporter"] == ["redis_up 1"]
+
+
+def test_celery_finds_all_passwords(lab):
+    files = lab.files("celeryconfig.py")
+    assert files
+    for _, path in files:
+        _, app = load_settings(path)
+        for url in app.conf.broker_url:
+            with Connection(url) as connection:
+                assert (connection.userid, connection.password) == ("celery", SECRETS["secret_rabbitmq_celery"])
+                assert SECRETS["secret_rabbitmq_celery"] not in connection.as_uri()
+        backend = Celery(backend=lab.inputs["w1"]["celery_app_result_redis_url"], set_as_current=False).backend
+        assert backend.connparams["password"] == SECRETS["secret_redis"]
+        once = app.conf.ONCE["settings"]["url"]
+        assert once_parse_url(once)["password"] == parse_url(once)["password"] == SECRETS["secret_redis"]
+    redbeat = lab.inputs["w1"]["celery_beat_redis_url"]
+    assert parse_url(redbeat)["password"] == SECRETS["secret_redis"]
+
+
+def test_a_program_of_the_project_gets_them_in_its_environment(single):
+    ((_, path),) = single.files("run")
+    show = "import json, os; print(json.dumps(dict(os.environ)))"
+    done = subprocess.run(["sh", path, sys.executable, "-c", show], capture_output=True, text=True, check=True)
+    shown = json.loads(done.stdout)
+    wanted = {"PGPASSWORD": SECRETS["secret_database"], "DJANGO_SECRET_KEY": SECRETS["secret_django_key"]}
+    assert shown | wanted == shown
+
+
+def test_flower_shows_its_page_for_the_whole_password_only(lab, tmp_path):
+    ((_, path),) = lab.files("flowerconfig.py")
+    place, config = f"127.0.0.1:{free_port()}", tmp_path / "flowerconfig.py"
+    own = {"address": "127.0.0.1", "port": int(place.rpartition(":")[2]), "db": str(tmp_path / "flower")}
+    config.write_text(path.read_text() + "".join(f"{name} = {value!r}\n" for name, value in own.items()))
+    command = [sys.executable, "-m", "celery", "--broker=memory://", "flower", f"--conf={config}"]
+
+    def state(password):
+        login = b64encode(f"warren:{password}".encode()).decode()
+        request = urllib.request.Request(f"http://{place}/workers", headers={"Authorization": f"Basic {login}"})
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as flower:
+        try:
+            deadline = time.monotonic() + 60
+            while True:
+                try:
+                    states = [state(SECRETS["secret_flower"]), state(SECRETS["secret_flower"][:-1])]
+                    break
+                except OSError:
+                    assert time.monotonic() < deadline and flower.poll() is None, shlex.join(command)
+                    time.sleep(0.5)
+        finally:
+            flower.terminate()
+    assert states == [200, 401]
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory):
+    """A RabbitMQ whose Erlang cookie is such a secret."""
+    folder = tmp_path_factory.mktemp("rabbitmq")
+    cookie = folder / ".erlang.cookie"
+    cookie.write_text(SECRETS["secret_erlang_cookie"])
+    cookie.chmod(0o400)
+    with running_rabbitmq(folder, free_port()) as broker:
+        assert cookie.read_text() == SECRETS["secret_erlang_cookie"]
+        yield broker
+
+
+def test_erlang_takes_the_cookie(broker):
+    said = broker.ctl("eval", "io:put_chars(atom_to_list(erlang:get_cookie())).")
+    assert said.startswith(SECRETS["secret_erlang_cookie"])
+    # It asks with a client of its own.
+    status = broker.run(PROJECT / "roles/rabbitmq/files/rabbitmq-status")
+    assert status.returncode == 0, status.stderr
+
+
+def test_rabbitmq_takes_the_password(broker, lab):
+    """As the role gives it: with a line break at its end."""
+    users = lab.inputs["mq1"]["rabbitmq_users"]
+    password = users[0]["password"]
+    assert password == SECRETS["secret_rabbitmq_celery"]
+    done = broker.run("rabbitmqctl", "--quiet", "add_user", "celery", text=password + "\n")
+    assert done.returncode == 0, done.stderr
+    broker.ctl("set_permissions", "celery", ".*", ".*", ".*")
+    (url,) = broker_urls(["127.0.0.1"], broker.port, "celery", password, "/")
+    with Connection(url) as connection:
+        connection.connect()
+    done = broker.run("rabbitmqctl", "--quiet", "export_definitions", "-")
+    (user,) = [user for user in json.loads(done.stdout)["users"] if user["name"] == "celery"]
+    assert rabbitmq_password_matches(user, password)
+    assert not rabbitmq_password_matches(user, password[:-1])
