@@ -4,18 +4,34 @@ A whole deployment with everything that Ansible can say, changed passwords inclu
 the cluster; then the journals of all hosts since they were made, and each command line that was seen meanwhile.
 """
 
+import json
+import urllib.parse
+
 import pytest
 
 pytestmark = [pytest.mark.disruptive, pytest.mark.lengthy]
 
 
+def forms(secret):
+    """A secret as it may be written: as it is, in JSON, in YAML, for a shell, in Python and in a URL."""
+    quoted = {
+        secret,
+        json.dumps(secret)[1:-1],
+        secret.replace("'", "''"),
+        secret.replace("'", "'\"'\"'"),
+        repr(secret)[1:-1],
+    }
+    return quoted | {urllib.parse.quote(secret, safe=safe) for safe in ("", "/")}
+
+
 def leaked(secrets, text):
-    return sorted(name for name, secret in secrets.items() if secret in text)
+    return sorted(name for name, secret in secrets.items() if any(form in text for form in forms(secret)))
 
 
 def test_there_are_secrets_to_look_for(secrets):
     assert {"secret_erlang_cookie", "secret_rabbitmq_celery", "secret_rabbitmq_management"} <= set(secrets)
     assert leaked(secrets, f"x{secrets['secret_flower']}x") == ["secret_flower"]
+    assert leaked({"a": "x'y/z\"", "b": "xyz"}, "amqp://x%27y%2Fz%22@") == ["a"]
 
 
 def test_nothing_that_ansible_prints_holds_one(watched, secrets):
@@ -30,7 +46,7 @@ def test_no_process_has_one_as_an_argument(watched, secrets):
 
 def test_no_journal_or_log_holds_one(member, secrets):
     logs = "find /var/log -type f -not -path '*/journal/*' -exec zcat --force {} +"
-    # Some are not texts, and every generated secret is of plain letters.
+    # Some are not texts, and every secret is of printable characters.
     readable = r"tr --complement --delete '\11\12\40-\176'"
     said = member.run("sh -c %s", f"{{ journalctl --no-pager --output=cat; {logs}; }} | {readable}", seconds=120)
     assert leaked(secrets, said) == []
