@@ -85,6 +85,18 @@ def warnings_in(text):
     return re.findall(r"^\[(?:DEPRECATION )?WARNING\].*|^.*\b[A-Z]\w*Warning: .*", text, re.MULTILINE)
 
 
+class _Loader(yaml.SafeLoader):
+    """Leaves out texts in which Ansible evaluates no expression."""
+
+
+_Loader.add_constructor("!unsafe", lambda *_: None)
+
+
+def load_yaml(text):
+    """What a YAML file of Ansible's holds; None for each text that is `!unsafe`."""
+    return yaml.load(text, _Loader)
+
+
 def inventory_arguments(files):
     """The -i options for these inventory files."""
     return [argument for file in files for argument in ("-i", file)]

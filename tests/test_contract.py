@@ -19,7 +19,6 @@ from pathlib import Path
 import jinja2
 import kit
 import pytest
-import yaml
 
 sys.path.append(str(kit.PROJECT / "plugins/module_utils"))
 
@@ -118,7 +117,7 @@ def role_named(name: str) -> Role:
 @functools.cache
 def load(path: Path):
     """Read a YAML file. What only Ansible understands, such as !vault, is not expected in a role."""
-    return yaml.safe_load(path.read_text())
+    return kit.load_yaml(path.read_text())
 
 
 def flatten(tasks: list[dict]) -> Iterator[dict]:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import jinja2
 import kit
-import yaml
 from kit import PROJECT
 from test_contract import expressions_of, parsed
 
@@ -40,7 +39,7 @@ def templates() -> Iterator[tuple[str, jinja2.nodes.Template]]:
         yield name, parsed(text)
     for name, text in files(".yml"):
         if name.rpartition("/")[2] not in NOT_JINJA:
-            yield from ((name, parsed(template)) for template in expressions_of(yaml.safe_load(text)))
+            yield from ((name, parsed(template)) for template in expressions_of(kit.load_yaml(text)))
 
 
 def outermost_expressions(node: jinja2.nodes.Node) -> Iterator[jinja2.nodes.Expr]:
