@@ -56,6 +56,12 @@ def test_preflight_refuses_to_change_a_queue_that_exists(playbook, workers):
     assert "RabbitMQ changes no queue that exists: the queue default has `max_priority: 10` and would need 20" in said
 
 
+def test_preflight_refuses_another_virtual_host(playbook, brokers):
+    said = refused(playbook, cluster_vhost="elsewhere")
+    assert "have no virtual host elsewhere, and their queues are elsewhere (" in said
+    assert f" in {brokers[0].expect('rabbitmq_vhost')}): set `cluster_vhost` as it was" in said
+
+
 @pytest.mark.disruptive
 def test_preflight_refuses_to_forget_a_queue_with_tasks(playbook, workers, publisher, ledger):
     run = f"left-{uuid.uuid4()}"

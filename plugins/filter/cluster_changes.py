@@ -1,0 +1,140 @@
+"""Ansible's filters about brokers that run: what a deployment would do to their queues, and who belongs to them.
+
+They are `changed_queues`, `abandoned_queues`, `wrong_members` and `left_virtual_hosts`.
+"""
+
+import json
+import re
+import shlex
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+
+def changed_queues(said: Iterable[Mapping[str, Any]], queues: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return a sentence for each queue that exists with another `max_priority`; RabbitMQ cannot change it.
+
+    :param said: what the module ask_parts returned of each broker; one that does not run counts for nothing.
+    :param queues: what clients declare, each with `name` and perhaps `max_priority`.
+    """
+    now = {queue["name"]: queue["max_priority"] for broker in _running(said) for queue in broker["leads"]}
+    return [
+        f"the queue {queue['name']} has `max_priority: {now[queue['name']]}` and would need {wanted}"
+        for queue in queues
+        if queue["name"] in now and now[queue["name"]] != (wanted := queue.get("max_priority") or 0)
+    ]
+
+
+def abandoned_queues(said: Iterable[Mapping[str, Any]], policies: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return `NUMBER in NAME` for each queue with tasks that the present policies cover and the wanted ones do not.
+
+    The inventory had such a queue. One that no policy covers is somebody else's.
+
+    :param said: as above.
+    :param policies: the wanted ones, each with a `pattern`.
+    """
+    brokers = list(_running(said))
+    covered = {policy["pattern"] for broker in brokers for policy in broker["policies"]}
+    wanted = [policy["pattern"] for policy in policies]
+    tasks = {
+        # A queue whose process has ended has no counts.
+        queue["name"]: (queue["ready"] or 0) + (queue["unacknowledged"] or 0)
+        for broker in brokers
+        for queue in broker["leads"]
+    }
+    return [
+        f"{count} in {name}"
+        for name, count in sorted(tasks.items())
+        if count and _matches(covered, name) and not _matches(wanted, name)
+    ]
+
+
+def wrong_members(said: Iterable[Mapping[str, Any]], hosts: Collection[str]) -> list[str]:
+    """Return a sentence for whatever the members of the running brokers' cluster and the inventory's brokers differ in.
+
+    A broker of the inventory that is no member may be new, or down.
+
+    :param said: as above.
+    :param hosts: the inventory's brokers.
+    """
+    wanted = {f"rabbit@{host}" for host in hosts}
+    brokers = list(_running(said))
+    renamed = [broker["node"] for broker in brokers if broker["node"] not in wanted]
+    sentences = [
+        f"The node {node} runs on a host that the inventory names otherwise, and a broker finds its data by its name: "
+        f"call the host {_host(node)} in the inventory again."
+        for node in renamed
+    ]
+    ours = [broker for broker in brokers if broker["node"] in wanted]
+    if not ours:
+        return sentences
+    # The one that most of the inventory's brokers belong to.
+    first = max(ours, key=lambda broker: len(wanted.intersection(broker["members"])))
+    together = [broker for broker in ours if _know_each_other(first, broker)]
+    members = {member for broker in together for member in broker["members"]}
+    running = {member for broker in together for member in broker["running"]}
+    sentences += [
+        _about_surplus(member, member in running, _host(first["node"]))
+        for member in sorted(members - wanted - set(renamed))
+    ]
+    return sentences + [_about_apart(broker, first) for broker in ours if broker not in together]
+
+
+def _know_each_other(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return other["node"] in one["members"] and one["node"] in other["members"]
+
+
+def _host(node: str) -> str:
+    return node.partition("@")[2]
+
+
+def _about_surplus(member: str, runs: bool, where: str) -> str:
+    host, stop = _host(member), "sudo systemctl disable --now rabbitmq-watchdog.timer rabbitmq-server"
+    return (
+        f"{member} is a member of the brokers' cluster, and the inventory has no {host} under `rabbitmq:`. The brokers "
+        f"count it when they look for a majority, so with it they bear the loss of fewer. Add {host} again, or, "
+        + (f"if it shall go, type there `{stop}`, and then" if runs else "if it is gone for good, type")
+        + f" on {where} `sudo rabbitmqctl forget_cluster_node {shlex.quote(member)}`."
+    )
+
+
+def _about_apart(broker: Mapping[str, Any], first: Mapping[str, Any]) -> str:
+    host = _host(broker["node"])
+    return (
+        f"The broker on {host} has a cluster of its own ({', '.join(broker['members'])}), which is not that of "
+        f"{_host(first['node'])} ({', '.join(first['members'])}). Take {host} out of `rabbitmq:`; or, if no task waits "
+        "in its queues, which this deletes, type there `sudo rabbitmqctl stop_app && sudo rabbitmqctl reset && "
+        "sudo systemctl stop rabbitmq-watchdog.timer rabbitmq-server`, and run this again, which lets it join."
+    )
+
+
+def left_virtual_hosts(said: Iterable[Mapping[str, Any]], wanted: str) -> list[str]:
+    """Return `NUMBER in NAME` for each virtual host with queues, where the running brokers have not the wanted one.
+
+    :param said: as above.
+    """
+    found = {host["name"]: host["queues"] for broker in _running(said) for host in broker["virtual_hosts"]}
+    return [] if wanted in found else [f"{queues} in {name}" for name, queues in sorted(found.items()) if queues]
+
+
+def _running(said: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    for one in said:
+        answer = one.get("answers", {}).get("rabbitmq", {})
+        found = json.loads(answer["stdout"]) if answer.get("rc") == 0 else {}
+        if found.get("state") == "running":
+            yield found
+
+
+def _matches(patterns: Iterable[str], name: str) -> bool:
+    return any(re.search(pattern, name) for pattern in patterns)
+
+
+class FilterModule:
+    """The filters, as Ansible asks for them."""
+
+    def filters(self) -> dict[str, Callable]:
+        return {
+            "changed_queues": changed_queues,
+            "abandoned_queues": abandoned_queues,
+            "wrong_members": wrong_members,
+            "left_virtual_hosts": left_virtual_hosts,
+        }
