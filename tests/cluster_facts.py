@@ -36,6 +36,7 @@ BROKER = {
     "state": "running",
     "version": "3.10.8",
     "uptime_seconds": 3725,
+    "members": ["rabbit@mq1", "rabbit@mq2"],
     "running": ["rabbit@mq1", "rabbit@mq2"],
     "partitions": [],
     "alarms": [],
@@ -51,6 +52,7 @@ BROKER = {
     "plugins": ["rabbitmq_prometheus"],
     "policies": [POLICY | {"vhost": "warren", "apply-to": "queues"}],
     "permissions": [{"user": "celery", "configure": "c", "write": "w", "read": "r"}],
+    "users": [{"user": "celery", "tags": []}],
     "leads": [],
 }
 SERVER = {

@@ -1,11 +1,12 @@
 """The commands that the role rabbitmq installs, with a real RabbitMQ."""
 
+import contextlib
 import json
 
 import pytest
 from kit import PROJECT
 from kombu import Connection, Queue
-from rabbitmq import free_port, running_rabbitmq, url_of
+from rabbitmq import COMMANDS, free_port, running_rabbitmq, url_of
 from warren import model
 
 FILES = PROJECT / "roles/rabbitmq/files"
@@ -74,6 +75,33 @@ def test_other_arguments_only_show_how_to_use_it(broker, command):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"Usage: {command[0].name} [")
     assert "Exit codes: 0" in done.stderr
+
+
+def test_a_member_that_is_down_is_still_one(broker, tmp_path):
+    """What preflight and the doctor find, and the command that they name."""
+    with second_node(broker, tmp_path):
+        found = read(broker.run(STATUS))
+        assert sorted(found["members"]) == sorted(found["running"]) == ["second@localhost", "test@localhost"]
+    found = read(broker.run(STATUS))
+    assert sorted(found["members"]) == ["second@localhost", "test@localhost"]
+    assert found["running"] == ["test@localhost"]
+    broker.ctl("forget_cluster_node", "second@localhost")
+    assert read(broker.run(STATUS))["members"] == ["test@localhost"]
+
+
+@contextlib.contextmanager
+def second_node(broker, folder):
+    """A node that joins the broker's cluster and, at the end, stops without leaving it."""
+    node = broker.beside(folder, free_port(), "second@localhost")
+    server = node.start(COMMANDS / "rabbitmq-server")
+    try:
+        node.wait(server)
+        for command in (["stop_app"], ["join_cluster", "test@localhost"], ["start_app"]):
+            node.ctl(*command)
+        yield
+    finally:
+        server.terminate()
+        server.wait(60)
 
 
 def test_a_hand_over_says_which_tasks_are_done_again(broker):

@@ -65,6 +65,14 @@ def test_where_all_is_well_every_check_is_ok(facts):
             "mq2 does not see rabbit@mq1",
             "systemctl restart rabbitmq-server",
         ),
+        (
+            "members are the inventory's",
+            "mq1",
+            "rabbitmq",
+            broker(DEFAULT, members=["rabbit@mq1", "rabbit@mq2", "rabbit@mq3"]),
+            "rabbit@mq3 is a member and not in the inventory",
+            "on mq1 `rabbitmqctl forget_cluster_node rabbit@mq3`, or add its host",
+        ),
         ("no publisher is held up", "mq2", "rabbitmq", broker(alarms=["memory"]), "mq2: memory", "drills/heal.yml"),
         (
             "memory is below the watermark",
@@ -204,6 +212,22 @@ def test_where_all_is_well_every_check_is_ok(facts):
             ),
             "the user bob is not in the inventory",
             "on a broker `rabbitmqctl delete_user USER`",
+        ),
+        (
+            "nobody else administers the brokers",
+            "mq1",
+            "rabbitmq",
+            broker(DEFAULT, users=[{"user": "bob", "tags": ["administrator"]}]),
+            "the user bob is an administrator, who may do everything",
+            "on a broker `rabbitmqctl set_user_tags USER`, with the name above",
+        ),
+        (
+            "no task waits in a queue of nobody",
+            "mq2",
+            "rabbitmq",
+            broker(QUEUE | {"name": "old", "mirrors": [], "synchronised": [], "consumers": 0}),
+            "3 wait in old, which the inventory has not",
+            "add it to cluster_queues and to a program's queues; if nobody needs them, on a broker `rabbitmqctl delete",
         ),
         (
             "workers send no heartbeats and no gossip",
@@ -413,6 +437,35 @@ def test_the_pages_user_is_the_kits_as_long_as_the_page_is_on(facts):
     assert findings(facts)["users are the inventory's"].wrong == []
 
 
+def test_a_member_that_runs_is_stopped_before_it_is_forgotten(facts):
+    three = ["rabbit@mq1", "rabbit@mq2", "rabbit@mq3"]
+    facts["answers"]["mq1"]["rabbitmq"] = broker(DEFAULT, members=three, running=three)
+    repair = findings(facts)["members are the inventory's"].repair
+    assert repair.startswith(
+        "`systemctl disable --now rabbitmq-watchdog.timer rabbitmq-server` there, then on mq1 `rab"
+    )
+
+
+@pytest.mark.parametrize(
+    "queue",
+    [
+        {"name": "warren-parked"},
+        {"name": "w1@celery.pidbox"},
+        {"name": "celeryev.9"},
+        {"name": REPLIES["name"]},
+        {"name": "theirs", "consumers": 1},
+        {"name": "old", "ready": 0},
+    ],
+)
+def test_a_queue_of_somebody_is_none_of_nobody(facts, queue):
+    facts["answers"]["mq2"]["rabbitmq"] = broker(QUEUE | {"mirrors": [], "synchronised": [], "consumers": 0} | queue)
+    assert findings(facts)["no task waits in a queue of nobody"].wrong == []
+
+
+def test_the_kits_own_queues_are_those_that_the_brokers_let_it_make():
+    assert kit.kit_variables("wiring")["wiring_own_names"] == doctor.OWN_QUEUE.pattern
+
+
 def test_what_a_cluster_has_not_is_said(facts):
     """One without Redis and Flower, and whose kernels track no connections."""
     facts["groups"]["redis"], facts["groups"]["monitoring"] = [], []
@@ -436,6 +489,7 @@ BROKERS = {
     "disk space for the brokers",
     "queues are consumed",
     "no task is parked",
+    "no task waits in a queue of nobody",
     "mirrors are in sync",
     "event queues have bounds",
     "event queues are read",
@@ -443,7 +497,8 @@ BROKERS = {
     "the management plugin is off",
     "a task may be held for long enough",
 }
-ANY_BROKER = {"policies are the inventory's", "users are the inventory's"}
+INVENTORYS_BROKER = {"policies are the inventory's", "users are the inventory's"}
+ANY_BROKER = INVENTORYS_BROKER | {"members are the inventory's", "nobody else administers the brokers"}
 RUNNING = {
     "workers send no heartbeats and no gossip",
     "children stay below their memory",
@@ -458,7 +513,7 @@ HOSTS = {
     "hosts find each other by name",
     "clocks agree",
 }
-INVENTORY = ANY_BROKER | RUNNING | PREFETCH | {"a task may be held for long enough"}
+INVENTORY = INVENTORYS_BROKER | RUNNING | PREFETCH | {"a task may be held for long enough"}
 
 
 @pytest.mark.parametrize(
@@ -606,7 +661,9 @@ def test_no_name_that_a_client_chose_is_in_a_command_or_reaches_the_terminal_as_
         partitions=[HOSTILE],
         policies=[POLICY | {"name": HOSTILE}],
         permissions=[{"user": HOSTILE, "configure": "c", "write": "w", "read": "r"}],
+        users=[{"user": HOSTILE, "tags": ["administrator"]}],
     )
+    answers["mq2"]["rabbitmq"] = broker(QUEUE | {"name": f"left.{HOSTILE}", "consumers": 0})
     answers["w1"]["celery_worker"] = worker(answering=False, error=HOSTILE)
     answers["w1"]["celery_app"] = project(HOSTILE, **{HOSTILE: ("a", "b")})
     answers["mon1"]["redis"] = redis(error=HOSTILE)

@@ -25,7 +25,12 @@ REPLIES = str(uuid.uuid4())
 # A name that a shell would run, and a terminal obey.
 HOSTILE = "celeryev.\x1b[7m`touch /tmp/pwned`$(touch /tmp/pwned)"
 # Names that a client chose are in no command: the operator takes them from the sentence, as this file does.
-CHOSEN = {"results do not pile up": ("QUEUE", REPLIES), "users are the inventory's": ("USER", "bob")}
+CHOSEN = {
+    "results do not pile up": ("QUEUE", REPLIES),
+    "no task waits in a queue of nobody": ("QUEUE", "left-by-bob"),
+    "nobody else administers the brokers": ("USER", "bob"),
+    "users are the inventory's": ("USER", "bob"),
+}
 # Events and results that nobody reads, as a monitor that is gone and the backend rpc leave them.
 LEAVE_UNREAD = """
 import sys
@@ -56,9 +61,12 @@ FAULTS = {
     "event queues are read": "celeryev.test holds 1500 events",
     "event queues have bounds": "celeryev.test has no message-ttl",
     "results do not pile up": f"{REPLIES} holds 150 results",
+    "no task waits in a queue of nobody": "3 wait in left-by-bob, which the inventory has not",
     "the management plugin is off": "has it on",
     "a task may be held for long enough": "takes a task back after 60 s, and a worker may hold it for 600 s",
     "policies are the inventory's": "the policy celery-events is missing",
+    # Before the next, whose repair deletes the user.
+    "nobody else administers the brokers": "the user bob is an administrator",
     "users are the inventory's": "the user bob is not in the inventory",
     "workers send no heartbeats and no gossip": "slow@w1 runs without --without-gossip",
     "workers fetch no more than they can do": "slow@w1 fetches 8, not 2",
@@ -144,9 +152,10 @@ def broken(playbook, inventory, brokers, workers, balancers, publishers, stores,
     playbook("playbooks/management.yml", "-e", "state=on")
     brokers[0].run(f"{control} clear_policy -p {vhost} celery-events")
     brokers[0].run(f"{control} add_user bob secret")
+    brokers[0].run(f"{control} set_user_tags bob administrator")
     brokers[0].run(f"{control} set_permissions -p {vhost} bob '.*' '.*' '.*'")
     url = f"pyamqp://bob:secret@{brokers[0].address}:{brokers[0].expect('rabbitmq_amqp_port')}/{vhost}"
-    unread = [REPLIES, "150", "celeryev.test", "1500", HOSTILE, "1500"]
+    unread = [REPLIES, "150", "celeryev.test", "1500", HOSTILE, "1500", "left-by-bob", "3"]
     publishers[0].app_output("python", "-c", LEAVE_UNREAD, url, *unread)
     brokers[-1].run(f"{control} eval 'application:set_env(rabbit, consumer_timeout, 60000).'")
     instead = "/hostname=slow@/s/ --without-gossip/ --prefetch-multiplier=4/"
@@ -187,6 +196,8 @@ def broken(playbook, inventory, brokers, workers, balancers, publishers, stores,
             "file handles of the brokers": brokers[-1],
             "results do not pile up": brokers[0],
             "a task may be held for long enough": brokers[-1],
+            "no task waits in a queue of nobody": brokers[0],
+            "nobody else administers the brokers": brokers[0],
             "users are the inventory's": brokers[0],
             "no worker is a zombie": two,
             "programs run with their settings": one,
@@ -249,6 +260,32 @@ def test_a_name_that_a_client_chose_is_in_no_command(broken, brokers, monitors):
     typed += [command for finding in before.values() for command in commands(finding)]
     assert [command for command in typed if "pwned" in command or REPLIES in command or "bob" in command] == []
     assert not any(member.host.file("/tmp/pwned").exists for member in [*brokers, *monitors])
+
+
+# A node of its own beside the broker's, with none of its configuration.
+EXTRA = (
+    "env RABBITMQ_NODENAME=extra RABBITMQ_NODE_PORT=5673 RABBITMQ_DIST_PORT=25673 RABBITMQ_CONF_ENV_FILE=/dev/null "
+    "RABBITMQ_CONFIG_FILE=/nowhere RABBITMQ_ENABLED_PLUGINS_FILE=/nowhere"
+)
+
+
+def test_a_member_that_the_inventory_lacks_is_found_and_forgotten(playbook, brokers):
+    """As a broker that was replaced leaves it: a node that has joined, and has gone without leaving."""
+    one, check = brokers[0], "members are the inventory's"
+    control = f"{EXTRA} rabbitmqctl --quiet -n extra"
+    try:
+        one.run(f"{EXTRA} rabbitmq-server -detached")
+        one.run(f"{control} await_startup", seconds=120)
+        for command in ("stop_app", f"join_cluster rabbit@{one.name}", "stop"):
+            one.run(f"{control} {command}", seconds=60)
+        before = look(playbook)[check]
+        assert before["wrong"] == [f"extra@{one.name} is a member and not in the inventory; it counts for the majority"]
+        (command,) = commands(before)
+        one.run(command, seconds=60)
+    finally:
+        one.host.run(f"{control} stop")
+        one.host.run(f"rm -r /var/lib/rabbitmq/mnesia/extra@{one.name}*")
+    assert look(playbook)[check]["verdict"] == "ok"
 
 
 # The alerts that really fire here; tests/alerts_test.yml lets each one fire in Prometheus' own test.

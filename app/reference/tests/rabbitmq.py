@@ -55,6 +55,18 @@ class RabbitMQ:
             "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq"),
         }
 
+    def beside(self, folder, port, name):
+        """Another node with the same epmd and cookie, which keeps its files in `folder`."""
+        other = RabbitMQ(folder, port)
+        other._environment |= {
+            "RABBITMQ_NODENAME": name,
+            "ERL_EPMD_PORT": self._environment["ERL_EPMD_PORT"],
+        }
+        cookie = folder / ".erlang.cookie"
+        cookie.write_text((self._folder / ".erlang.cookie").read_text())
+        cookie.chmod(0o400)
+        return other
+
     def start(self, *command):
         """Start a command with the broker's environment, and return its process."""
         with (self._folder / "output").open("ab") as output:

@@ -27,6 +27,8 @@ from warren.model import (
 )
 from warren.screen import sections
 
+# What the kit and Celery make for themselves: `wiring_own_names` of inventory/kit/wiring.yml.
+OWN_QUEUE = re.compile(r"celeryev(\..*)?|.*celery\.pidbox|warren-smoke\..*|warren-restart|warren-parked|warren-parking")
 REPLY_QUEUE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # A client chose it, so whoever types it looks at it first.
 NAMED = "with the name above in single quotes instead of"
@@ -129,6 +131,22 @@ def brokers_see_each_other(cluster: Cluster) -> Result:
     return measured, apart, "on that broker `systemctl restart rabbitmq-server`"
 
 
+@check("members are the inventory's", "any_broker")
+def members_are_the_inventorys(cluster: Cluster) -> Result:
+    brokers = cluster.any_broker.known
+    members = sorted({member for said in brokers.values() for member in said.members})
+    surplus = [
+        name for name in members if name not in {f"rabbit@{host}" for host in cluster.facts["groups"]["rabbitmq"]}
+    ]
+    wrong = [f"{shown(name)} is a member and not in the inventory; it counts for the majority" for name in surplus]
+    runs = [name for name in surplus if any(name in said.running for said in brokers.values())]
+    forget = f"on {next(iter(brokers))} " + " and ".join(
+        f"`rabbitmqctl forget_cluster_node {shlex.quote(name)}`" for name in surplus or ["rabbit@HOST"]
+    )
+    stop = "`systemctl disable --now rabbitmq-watchdog.timer rabbitmq-server` there, then " if runs else ""
+    return f"{len(members)} members", wrong, f"{stop}{forget}, or add its host to the inventory"
+
+
 @check("no publisher is held up", "brokers")
 def no_publisher_is_held_up(cluster: Cluster) -> Result:
     brokers = cluster.brokers.known
@@ -198,6 +216,23 @@ def queues_are_consumed(cluster: Cluster) -> Result:
     if cluster.crashed:
         repair = on_its_host(f"rabbitmq-server@{min(cluster.crashed.values())}", "systemctl restart")
     return f"{len(found)} of {len(wanted)} task queues", wrong, repair
+
+
+@check("no task waits in a queue of nobody", "brokers")
+def no_task_waits_in_a_queue_of_nobody(cluster: Cluster) -> Result:
+    others = {
+        name: queue
+        for name, queue in cluster.queues.items()
+        if name not in cluster.facts["task_queues"]
+        and not OWN_QUEUE.fullmatch(name)
+        and not REPLY_QUEUE.fullmatch(name)
+    }
+    # Somebody else's program may have its own queue.
+    left = {name: queue.ready for name, queue in others.items() if queue.ready and not queue.consumers}
+    wrong = [f"{count} wait in {shown(name)}, which the inventory has not" for name, count in left.items()]
+    delete = f"on a broker `rabbitmqctl delete_queue -p {cluster.vhost} QUEUE`, {NAMED} QUEUE"
+    repair = f"add it to cluster_queues and to a program's queues; if nobody needs them, {delete}"
+    return f"{len(others)} other queues", wrong, repair
 
 
 @check("no task is parked", "brokers")
@@ -305,6 +340,16 @@ def users_are_the_inventorys(cluster: Cluster) -> Result:
     measured, wrong, foreign = _same("user", wanted, found)
     delete = f"on a broker `rabbitmqctl delete_user USER`, {NAMED} USER, or add it to rabbitmq_users"
     return measured, wrong, delete if foreign else deploy(cluster, "rabbitmq")
+
+
+@check("nobody else administers the brokers", "any_broker")
+def nobody_else_administers_the_brokers(cluster: Cluster) -> Result:
+    # The kit makes no administrator: rabbitmqctl asks root for no password.
+    broker = next(iter(cluster.any_broker.known.values()))
+    administrators = [user.user for user in broker.users if "administrator" in user.tags]
+    wrong = [f"the user {shown(name)} is an administrator, who may do everything" for name in administrators]
+    repair = f"on a broker `rabbitmqctl set_user_tags USER`, {NAMED} USER, which takes the tag away"
+    return f"{len(administrators)} administrators", wrong, repair
 
 
 def _same(what: str, wanted: dict[str, tuple], found: dict[str, tuple]) -> tuple[str, list[str], set[str]]:

@@ -86,6 +86,12 @@ class Permission:
 
 
 @dataclass
+class User:
+    user: str
+    tags: list[str]
+
+
+@dataclass
 class Node:
     state: str
 
@@ -94,6 +100,7 @@ class Node:
 class Broker(Node):
     version: str
     uptime_seconds: int
+    members: list[str]
     running: list[str]
     partitions: list[str]
     alarms: list[str]
@@ -109,6 +116,7 @@ class Broker(Node):
     plugins: list[str]
     policies: list[Policy]
     permissions: list[Permission]
+    users: list[User]
     leads: list[Queue]
 
 
