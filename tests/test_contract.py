@@ -429,6 +429,13 @@ def test_the_tables_of_inputs_in_the_readmes_are_fresh():
     assert check.returncode == 0, f"type `python tests/role_readme.py`; stale: {check.stdout}{check.stderr}"
 
 
+def test_the_page_of_ports_is_fresh():
+    check = subprocess.run(
+        [sys.executable, PROJECT / "tests/ports_page.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert check.returncode == 0, f"type `python tests/ports_page.py`; {check.stdout}{check.stderr}"
+
+
 def written(task: dict) -> Iterator[dict]:
     """What a task writes into files: for each its `content`, or the name of its template as `src`."""
     for key, arguments in task.items():

@@ -1,0 +1,98 @@
+"""Ansible's action plugin check_hosts: what the hosts answered to read_host, of all hosts in one task."""
+
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.template import trust_as_template
+
+# Ansible sends module_utils to hosts, and does not find them for what runs on the control node.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
+
+from warren import host_rules, roles
+from warren.model import typed
+from warren.python_wanted import takes_python
+
+DOCUMENTATION = """
+module: check_hosts
+short_description: Check what the hosts have against what the inventory wants there, and say everything that is wrong
+description:
+  - Runs on the control node, in one process for all hosts of the play, with C(run_once). Changes nothing.
+  - What the parts take on a host is in C(kit_ports) and C(kit_services) of C(inventory/kit/ports.yml).
+options:
+  said:
+    description: The variable with what the module C(read_host) returned of a host.
+    type: str
+    required: true
+  wanted:
+    description: The fields of C(Wanted) in C(plugins/module_utils/warren/host_rules.py), as any host sees them.
+    type: dict
+    required: true
+author: [Warren]
+"""
+
+# More say nothing new.
+MOST_SENTENCES = 20
+PARTS = trust_as_template("{{ kit_parts | parts_of(group_names) }}")
+# The variables with the address at which other hosts reach one, the first that it has.
+ADDRESSES = ("cluster_address", "ansible_host", "inventory_hostname")
+# That of the role host.
+DEFAULT_ZONE = roles.options_of("host")["host_timezone"]["default"]
+
+
+class ActionModule(ActionBase):
+    """The action plugin."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict:
+        """Check the hosts; fails with a sentence for each thing that is wrong."""
+        result = super().run(tmp, task_vars)
+        wanted = typed(host_rules.Wanted, self._task.args["wanted"], "the kit")
+        hosts = [self._host(name, task_vars["hostvars"]) for name in task_vars["ansible_play_hosts"]]
+        said = host_rules.wrong_hosts(hosts, wanted)
+        if len(said) > MOST_SENTENCES:
+            said[MOST_SENTENCES:] = [f"{len(said) - MOST_SENTENCES} more like these."]
+        return result | ({"failed": True, "msg": "\n".join(said)} if said else {"changed": False})
+
+    def _host(self, name: str, hostvars: Any) -> host_rules.Host:
+        """Return a host, with the variables that it would have in a task of its own.
+
+        Few values are filled in by Ansible, as each takes it milliseconds.
+        """
+        variables = hostvars.raw_get(name) | {"hostvars": hostvars}
+        templar = self._templar.copy_with_new_env(available_variables=variables)
+
+        @cache
+        def filled(text: str) -> Any:
+            return templar.template(text)
+
+        def value(variable: str) -> Any:
+            raw = variables[variable]
+            return filled(raw) if isinstance(raw, str) else templar.template(raw)
+
+        variables["own_address"] = value(next(key for key in ADDRESSES if key in variables))
+        facts = variables["ansible_facts"]
+        parts = filled(PARTS)
+        about = variables[self._task.args["said"]] | {
+            "name": name,
+            "address": variables["own_address"],
+            "parts": parts,
+            "claims": [],
+            "taken": [],
+            "release": facts["distribution_release"],
+            "distribution": facts["distribution"],
+            "architecture": facts["architecture"],
+            "python_version": facts["python_version"],
+            "takes_python": "celery_app" not in parts
+            or takes_python(value("celery_app_source"), facts["python_version"]),
+            "projects": facts.get("ansible_local", {}).get("celery_projects", []),
+            "time_zone": value("host_timezone") if "host_timezone" in variables else DEFAULT_ZONE,
+        }
+        host = typed(host_rules.Host, about, f"the kit on {name}")
+        host.claims = host_rules.claims_of(variables["kit_ports"], parts, value)
+        host.taken = host_rules.services_of(variables["kit_services"], parts, value)
+        return host
