@@ -18,6 +18,17 @@ PROJECT = Path(__file__).resolve().parents[1]
 # For preflight, whatever this machine is.
 THIS_RELEASE = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
 
+# For preflight, too: what the module read_host says of a host that has nothing of anybody's.
+NOTHING_THERE = {
+    "addresses": [],
+    "listening": [],
+    "services": [],
+    "users": {},
+    "files": {},
+    "digests": {},
+    "answered": False,
+}
+
 # An inventory that only adds hosts to others is given after them.
 BESIDE = {"lab-scale-out": ["lab"]}
 

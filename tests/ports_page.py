@@ -26,7 +26,7 @@ def row(port: dict, defaults: dict, groups: dict) -> str:
     number = defaults[port["input"]] + port.get("plus", 0) if "input" in port else port["port"]
     change = f"`{port['input']}`" + (f" + {port['plus']}" if "plus" in port else "") if "input" in port else "fixed"
     hosts = " and ".join(f"`{groups[role]}`" for role in dict.fromkeys((port["role"], port.get("beside"))) if role)
-    where = {"": "all", "own_address": "the host's"}.get(port.get("address", ""), f"`{port.get('address')}`")
+    where = {"": "all", "cluster_address": "the host's"}.get(port.get("address", ""), f"`{port.get('address')}`")
     cells = [str(number), port["role"], port["what"], hosts, where, port["clients"], change]
     return "| " + " | ".join(cells) + " |"
 

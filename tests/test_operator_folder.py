@@ -50,8 +50,8 @@ def in_folder(folder, command, *arguments):
 
 
 def preflight(folder, *arguments):
-    release = kit.extra_vars(preflight_supported_releases=[kit.THIS_RELEASE])
-    return in_folder(folder, "ansible-playbook", PROJECT / "playbooks/preflight.yml", *release, *arguments)
+    here = kit.extra_vars(preflight_supported_releases=[kit.THIS_RELEASE], preflight_said=kit.NOTHING_THERE)
+    return in_folder(folder, "ansible-playbook", PROJECT / "playbooks/preflight.yml", *here, *arguments)
 
 
 def said(done):

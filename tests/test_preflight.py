@@ -100,7 +100,8 @@ def checking():
 
 def run_preflight(inventory_files, folder, **variables):
     """Run preflight.yml on an inventory of hosts that are this machine."""
-    given = {"preflight_supported_releases": [kit.THIS_RELEASE], "secrets_dir": folder / "secrets"} | variables
+    here = {"preflight_supported_releases": [kit.THIS_RELEASE], "preflight_said": kit.NOTHING_THERE}
+    given = here | {"secrets_dir": folder / "secrets"} | variables
     return kit.run(
         *["ansible-playbook", *kit.inventory_arguments(inventory_files), "playbooks/preflight.yml"],
         *kit.extra_vars(**given),

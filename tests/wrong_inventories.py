@@ -6,6 +6,8 @@ A case changes a small good inventory of one broker, one HAProxy and one worker 
 
 from typing import Any
 
+import kit
+
 # A worker program for both queues, of a fixed size and of a changing one.
 PROGRAM = {"name": "both", "queues": ["default", "slow"], "concurrency": 1}
 SCALED = {"name": "both", "queues": ["default", "slow"], "autoscale": {"min": 1, "max": 2}}
@@ -919,11 +921,18 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         {"variables": {"secret_rabitmq_celery": "x"}},
     ),
 }
+
+
+def has(*files: str) -> dict[str, Any]:
+    """Return what a host answers that has these files of the project's."""
+    return kit.NOTHING_THERE | {"files": {file: {"owner": "celery", "managed": False} for file in files}}
+
+
 # What only the hosts, or the project, can tell.
 CASES_OF_HOSTS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "another user than the files'": (
-        ["would run as shop on w1", "could not write /, which belongs to root", "`cluster_app_user`", "chown"],
-        {"variables": {"cluster_app_user": "shop"}, "extra": {"preflight_project_home": "/"}},
+        ["would run as shop on w1", "/home, which belongs to celery: set `cluster_app_user`", "chown"],
+        {"variables": {"cluster_app_user": "shop"}, "extra": {"preflight_said": has("/var/lib/celery/home")}},
     ),
     "a second project on the same hosts": (
         [
@@ -931,7 +940,7 @@ CASES_OF_HOSTS: dict[str, tuple[list[str], dict[str, Any]]] = {
             "hosts of its own",
             "rm -r /opt/celery/other",
         ],
-        {"extra": {"preflight_found_projects": ["other", "reference"]}},
+        {"extra": {"preflight_said": has("/opt/celery/other/check_app.py", "/opt/celery/reference/check_app.py")}},
     ),
     "a Python that the hosts do not have": (
         ["The project wants Python >=99, and w1 has 3.", "correct that in the project", "`celery_app_python`"],

@@ -36,8 +36,6 @@ author: [Warren]
 # More say nothing new.
 MOST_SENTENCES = 20
 PARTS = trust_as_template("{{ kit_parts | parts_of(group_names) }}")
-# The variables with the address at which other hosts reach one, the first that it has.
-ADDRESSES = ("cluster_address", "ansible_host", "inventory_hostname")
 # That of the role host.
 DEFAULT_ZONE = roles.options_of("host")["host_timezone"]["default"]
 
@@ -74,12 +72,11 @@ class ActionModule(ActionBase):
             raw = variables[variable]
             return filled(raw) if isinstance(raw, str) else templar.template(raw)
 
-        variables["own_address"] = value(next(key for key in ADDRESSES if key in variables))
         facts = variables["ansible_facts"]
         parts = filled(PARTS)
         about = variables[self._task.args["said"]] | {
             "name": name,
-            "address": variables["own_address"],
+            "address": value("cluster_address"),
             "parts": parts,
             "claims": [],
             "taken": [],
@@ -89,7 +86,6 @@ class ActionModule(ActionBase):
             "python_version": facts["python_version"],
             "takes_python": "celery_app" not in parts
             or takes_python(value("celery_app_source"), facts["python_version"]),
-            "projects": facts.get("ansible_local", {}).get("celery_projects", []),
             "time_zone": value("host_timezone") if "host_timezone" in variables else DEFAULT_ZONE,
         }
         host = typed(host_rules.Host, about, f"the kit on {name}")

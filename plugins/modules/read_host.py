@@ -93,7 +93,8 @@ answered:
 """
 
 # As the kernel writes them: the state of a socket, and the flag of a neighbour who has answered.
-LISTENS, COMPLETE = "0A", 0x2
+LISTENS = "0A"
+COMPLETE = 0x2
 MARK = b"Ansible managed"
 # A line of /proc/PID/cgroup; with other versions of control groups there are more lines, which do not say it.
 GROUP = re.compile(r"^\d+:(?:name=systemd)?:(.*)$", re.MULTILINE)

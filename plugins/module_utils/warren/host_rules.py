@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from ipaddress import AddressValueError, IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface
 from typing import Any
 
 # Written on every host, before anything else of the kit.
@@ -16,6 +16,8 @@ DEPLOYED = "/etc/sysctl.d/60-warren.conf"
 PROJECT_HOME, USER_HOME = "/var/lib/celery/home", "/var/lib/celery"
 # Debian's RabbitMQ has a random cookie after its first start. Beside this command it is the kit's.
 COOKIE, COOKIE_IS_OURS = "/var/lib/rabbitmq/.erlang.cookie", "/usr/local/sbin/rabbitmq-status"
+# The role celery_app writes it for each project; a folder without it is somebody else's.
+PROJECTS = "/opt/celery/*/check_app.py"
 ZONES = "/usr/share/zoneinfo"
 NO_LOGIN = {"nologin", "false"}
 ALL = {"0.0.0.0", "::"}
@@ -78,7 +80,6 @@ class Host:
 
     :param address: the inventory's.
     :param parts: the roles that it has.
-    :param projects: the names of the projects that it has.
     :param takes_python: whether the project runs with the host's Python, `python_version`.
     :param time_zone: the inventory's.
     """
@@ -93,7 +94,6 @@ class Host:
     architecture: str
     python_version: str
     takes_python: bool
-    projects: list[str]
     time_zone: str
     addresses: list[Address]
     listening: list[Listener]
@@ -112,12 +112,18 @@ class Host:
     def has_project(self) -> bool:
         return "celery_app" in self.parts
 
+    @property
+    def projects(self) -> list[str]:
+        """The names of the projects that were deployed there."""
+        before, _, after = PROJECTS.partition("*")
+        names = [path.removeprefix(before).removesuffix(after) for path in self.files if fnmatchcase(path, PROJECTS)]
+        return sorted(names)
+
 
 @dataclass
 class Wanted:
     """What is the same for all hosts.
 
-    :param hosts: how many the inventory has; a run may be limited to some.
     :param c_publisher: whether the release has librabbitmq-fork, which exists for some architectures.
     :param default_python: whether the project runs with the hosts' own Python; `python_wanted` is what it takes.
     :param cookie: the digest of the Erlang cookie.
@@ -125,7 +131,6 @@ class Wanted:
     :param carriers: the names of the hosts that may hold it.
     """
 
-    hosts: int
     releases: list[str]
     app_name: str
     app_user: str
@@ -178,7 +183,7 @@ def _list(value: str | list[str]) -> list[str]:
 
 def files_to_read(services: Iterable[dict], time_zone: str) -> list[str]:
     """Return the files that the rules ask for, for the module read_host; `services` is `kit_services`."""
-    own = [DEPLOYED, PROJECT_HOME, COOKIE_IS_OURS, ZONES, f"{ZONES}/{time_zone}"]
+    own = [DEPLOYED, PROJECTS, PROJECT_HOME, COOKIE_IS_OURS, ZONES, f"{ZONES}/{time_zone}"]
     return own + [service["file"] for service in services if "file" in service]
 
 
@@ -242,8 +247,8 @@ def _is_for_programs(user: User) -> bool:
 
 
 def own_address(host: Host, wanted: Wanted) -> Iterator[str]:
-    """The services bind to it. A name is not looked up here."""
-    if not _is_ipv4(host.address) or IPv4Address(host.address).is_loopback or not host.addresses:
+    """The services bind to it. A loopback is for the rules of the inventory."""
+    if IPv4Address(host.address).is_loopback or not host.addresses:
         return
     if host.address in [one.address for one in host.addresses]:
         return
@@ -254,14 +259,6 @@ def own_address(host: Host, wanted: Wanted) -> Iterator[str]:
         "a NAT, and its services could not listen there: set for this host `cluster_address: "
         f"{own[0].address if own else 'ADDRESS'}`, an address at which the other hosts reach it."
     )
-
-
-def _is_ipv4(text: str) -> bool:
-    try:
-        IPv4Address(text)
-    except AddressValueError:
-        return False
-    return True
 
 
 def free_ports(host: Host, wanted: Wanted) -> Iterator[str]:
@@ -345,18 +342,8 @@ def time_zone(hosts: list[Host], wanted: Wanted) -> Iterator[str]:
         )
 
 
-def loopback(hosts: list[Host], wanted: Wanted) -> Iterator[str]:
-    for host in hosts if wanted.hosts > 1 else []:
-        if _is_ipv4(host.address) and IPv4Address(host.address).is_loopback:
-            yield (
-                f"{host.name} has the address {host.address} in the inventory, at which every other host finds itself: "
-                "set `ansible_host` of it to an address at which the others reach it, or `cluster_address`, if only "
-                "Ansible uses that one."
-            )
-
-
 def shared_address(hosts: list[Host], wanted: Wanted) -> Iterator[str]:
-    if not wanted.vip or not _is_ipv4(wanted.vip):
+    if not wanted.vip:
         return
     vip = f"`cluster_vip` is {wanted.vip}"
     carriers = [host for host in hosts if host.name in wanted.carriers]
@@ -416,7 +403,7 @@ def cookies(hosts: list[Host], wanted: Wanted) -> Iterator[str]:
     )
 
 
-TOGETHER: list[Callable[[list[Host], Wanted], Iterator[str]]] = [cookies, shared_address, loopback, time_zone]
+TOGETHER: list[Callable[[list[Host], Wanted], Iterator[str]]] = [cookies, shared_address, time_zone]
 
 
 def wrong_hosts(hosts: list[Host], wanted: Wanted) -> list[str]:
