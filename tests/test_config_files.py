@@ -86,6 +86,53 @@ def test_what_differs_is_put_right_and_only_that_is_named(place, drift):
     assert config_files(file, folders=[{"path": folder}])["changed"] is False
 
 
+OURS = "# BEGIN the kit\n10.0.0.1 mq1\n# END the kit\n"
+FORMERLY = "# Ansible managed\n127.0.0.1 localhost\n\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (None, OURS),
+        ("127.0.0.1 localhost\n10.9.9.9 nas", f"{OURS}127.0.0.1 localhost\n10.9.9.9 nas\n"),
+        (
+            "127.0.0.1 localhost\n# BEGIN the kit\n10.0.0.7 old\n# END the kit\n10.9.9.9 nas\n",
+            f"127.0.0.1 localhost\n{OURS}10.9.9.9 nas\n",
+        ),
+        # An earlier version wrote the whole file.
+        (f"{FORMERLY}10.0.0.7 mq1\n10.0.0.8 mq2\n", f"{OURS}127.0.0.1 localhost\n\n"),
+        ("# Ansible managed\n10.9.9.9 nas\n", f"{OURS}# Ansible managed\n10.9.9.9 nas\n"),
+    ],
+)
+def test_a_block_leaves_all_other_lines_alone(place, before, after):
+    path = place / "hosts"
+    if before is not None:
+        path.write_text(before)
+    file = {"path": path, "content": "10.0.0.1 mq1\n", "block": "the kit", "formerly": FORMERLY}
+    assert config_files(file, check_mode=True)["changed"]
+    assert (path.read_text() if path.exists() else None) == before
+    said = config_files(file)
+    assert (said["changed"], path.read_text()) == (True, after)
+    assert said["diff"][0]["after"] == after
+    assert config_files(file)["changed"] is False
+
+
+def test_a_block_whose_marks_are_broken_is_refused(place):
+    path = place / "hosts"
+    path.write_text("10.9.9.9 nas\n# BEGIN the kit\n10.0.0.1 mq1\n")
+    said = config_files({"path": path, "content": "10.0.0.1 mq1\n", "block": "the kit"})
+    assert said["failed"] and "has not one line `# BEGIN the kit` and, after it, one `# END the kit`" in said["msg"]
+    assert path.read_text().startswith("10.9.9.9 nas\n")
+
+
+def test_a_link_keeps_its_lines_in_the_file_that_takes_its_place(place):
+    path, target = place / "hosts", place / "target"
+    target.write_text("10.9.9.9 nas\n")
+    path.symlink_to(target)
+    config_files({"path": path, "content": "10.0.0.1 mq1\n", "block": "the kit"})
+    assert (path.read_text(), target.read_text()) == (f"{OURS}10.9.9.9 nas\n", "10.9.9.9 nas\n")
+
+
 def test_a_file_that_its_validator_refuses_does_not_land(tmp_path):
     file = {"path": tmp_path / "script", "content": "true\n", "validate": "sh -n %s"}
     assert config_files(file)["changed"]

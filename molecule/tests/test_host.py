@@ -14,6 +14,22 @@ def test_every_host_of_the_cluster_resolves(member):
         assert member.run("getent ahostsv4 %s", name).split()[0] == address
 
 
+@pytest.mark.disruptive
+def test_a_line_of_somebodys_own_stays_and_the_kits_are_put_right(playbook, all_members):
+    member = all_members[-1]
+    name, address = next(iter(member.expect("host_addresses").items()))
+    member.run("sh -c %s", "echo '192.0.2.77 nas' >> /etc/hosts")
+    member.run("sed -i %s /etc/hosts", f"/ {name}$/d")
+    try:
+        playbook("playbooks/site.yml", "--tags", "host", "--limit", member.name)
+        assert member.run("getent ahostsv4 nas").split()[0] == "192.0.2.77"
+        assert member.run("getent ahostsv4 %s", name).split()[0] == address
+        _, recap = playbook("playbooks/site.yml", "--tags", "host", "--limit", member.name)
+        assert recap[member.name]["changed"] == 0
+    finally:
+        member.run("sed -i %s /etc/hosts", "/ nas$/d")
+
+
 def test_time_zone(member):
     assert member.host.file("/etc/localtime").linked_to == f"/usr/share/zoneinfo/{member.expect('host_timezone')}"
     assert member.run("date +%Z") == "UTC"

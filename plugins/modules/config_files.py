@@ -88,6 +88,19 @@ options:
       validate:
         description: Command that fails for a wrong file; C(%s) is its path.
         type: str
+      block:
+        description:
+          - Name of a block, for a file that is not the kit's alone. The content is what is between the lines C(# BEGIN)
+            and C(# END) with this name, and all other lines stay as they are. A new block comes first, where it counts
+            more than the lines after it.
+        type: str
+        default: ""
+      formerly:
+        description:
+          - The first lines of a file that an earlier version has written as a whole, for C(block). Of such a file these
+            stay, except the first, and the rest goes.
+        type: str
+        default: ""
       backup:
         description: Whether the old file is kept beside the new one.
         type: bool
@@ -125,6 +138,7 @@ EXAMPLES = """
     files:
       - {path: /etc/shop/shop.conf, template: shop.conf.j2, validate: shop check %s}
       - {path: /usr/local/sbin/shop-clean, src: shop-clean, mode: "0755"}
+      - {path: /etc/services, content: "shop 5001/tcp\n", block: Shop}
     links:
       - {path: /etc/shop/current, target: shop.conf}
 """
@@ -303,8 +317,11 @@ def checked(module, file):
 
     :param file: as the option says.
     """
-    path, wanted = Path(file["path"]), base64.b64decode(file["content"])
+    path = Path(file["path"])
     fail_for_folder(module, path)
+    if file["block"]:
+        file["content"] = base64.b64encode(with_block(module, file, path)).decode()
+    wanted = base64.b64decode(file["content"])
     # A link is replaced, and not followed.
     before = path.read_bytes() if path.is_file() and not path.is_symlink() else None
     if before == wanted:
@@ -320,6 +337,32 @@ def checked(module, file):
             sentence = f"{path} stays as it was: `{file['validate']}` fails for the new one. {said}"
             module.fail_json(msg=sentence, refused=str(path), said=said)
     return before, new
+
+
+def with_block(module, file, path):
+    """Return what shall be in a file that has a block of the kit's, and lines of others, which it keeps.
+
+    A link to a file, which is replaced like any other, counts as what it leads to.
+    """
+    begin, end = (f"# {word} {file['block']}\n".encode() for word in ("BEGIN", "END"))
+    text = path.read_bytes() if path.is_file() else b""
+    if text and not text.endswith(b"\n"):
+        text += b"\n"
+    formerly = file["formerly"].encode()
+    if formerly and text.startswith(formerly):
+        text = formerly.partition(b"\n")[2]
+    block = begin + base64.b64decode(file["content"]) + end
+    lines = text.splitlines(keepends=True)
+    places = [place for place, line in enumerate(lines) if line in (begin, end)]
+    if not places:
+        return block + text
+    if [lines[place] for place in places] != [begin, end]:
+        module.fail_json(
+            msg=f"{path} has not one line `{begin.decode().strip()}` and, after it, one `{end.decode().strip()}`. "
+            f"Delete such lines in it on this host, and what the kit has written between them, and run this again."
+        )
+    first, last = places
+    return b"".join(lines[:first]) + block + b"".join(lines[last + 1 :])
 
 
 def write(module, file, before, new):
@@ -411,6 +454,8 @@ def main():
             "content": {"type": "str", "required": True, "no_log": True},
             "mode": {"type": "str", "default": "0644"},
             "validate": {"type": "str"},
+            "block": {"type": "str", "default": ""},
+            "formerly": {"type": "str", "default": ""},
             "backup": {"type": "bool", "default": False},
             "diff": {"type": "bool", "default": True},
         }
