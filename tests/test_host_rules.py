@@ -328,6 +328,7 @@ def test_the_table_of_ports_names_what_the_kit_has(hosts):
 
 def test_preflight_reads_what_the_rules_ask_for():
     text = (kit.PROJECT / "playbooks/preflight.yml").read_text()
-    (task,) = [task for play in yaml.safe_load(text) for task in play.get("tasks", []) if "read_host" in task]
+    blocks = [task.get("block", [task]) for play in yaml.safe_load(text) for task in play.get("tasks", [])]
+    (task,) = [task for block in blocks for task in block if "read_host" in task]
     assert task["read_host"]["fresh"] == [host_rules.DEPLOYED]
     assert host_rules.COOKIE in task["read_host"]["digests"]
