@@ -62,7 +62,7 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         {"groups": {"haproxy": {"w1": {}}, "celery_workers": {"w1": {}, "w2": {}}}},
     ),
     "a HAProxy on a broker": (
-        ["both listen on port 5672 of mq1", "take it out of `haproxy:`"],
+        ["both listen on port 5672 of mq1", "take it out of `rabbitmq:` or of `haproxy:`"],
         {"groups": {"haproxy": {"mq1": {}}}},
     ),
     "a share in per cent": (
@@ -386,7 +386,7 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         {"groups": {"celery_beat": {"w1": {}}}, "variables": {"celery_beat_timezone": "Moon/Crater"}},
     ),
     "two instances of Redis on one port": (
-        ["Two instances of Redis on r1", "same name or port", "`cluster_redis_locks_port`"],
+        ["Two would listen on port 6379 of r1: results (redis), and locks (redis)", "`cluster_redis_locks_port`"],
         {"groups": {"redis": {"r1": {}}}, "variables": {"cluster_redis_locks_port": 6379}},
     ),
     "a Flower for everybody": (
@@ -515,6 +515,56 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
     "a port that is true": (
         ["`cluster_prometheus_port` is True, true or false; give it a whole number"],
         {"variables": {"cluster_prometheus_port": True}},
+    ),
+    "Flower on Prometheus' port": (
+        ["Two would listen on port 9090 of w1: Flower's page", "Prometheus' page", "`cluster_flower_port` or"],
+        {"groups": {"monitoring": {"w1": {}}}, "variables": {"cluster_flower_port": 9090}},
+    ),
+    "HAProxy's page on the port of AMQP": (
+        ["Two would listen on port 5672 of lb1: AMQP (haproxy), and HAProxy's page", "`cluster_haproxy_stats_port`"],
+        {"variables": {"cluster_haproxy_stats_port": 5672}},
+    ),
+    "AMQP on Erlang's port": (
+        ["Two would listen on port 25672 of mq1: AMQP (rabbitmq), and Erlang's distribution", "`cluster_amqp_port`"],
+        {"variables": {"cluster_amqp_port": 25672}},
+    ),
+    "figures on epmd's port": (
+        ["Two would listen on port 4369 of mq1: figures of the broker", "`cluster_broker_metrics_port`"],
+        {"variables": {"cluster_broker_metrics_port": 4369}},
+    ),
+    "AMQP where RabbitMQ's commands listen": (
+        ["Port 35675 of mq1 (AMQP) is one of those that RabbitMQ's own commands use, 35672 to 35682"],
+        {"variables": {"cluster_amqp_port": 35675}},
+    ),
+    "the site on a port of the exporter": (
+        ["Two would listen on port 9100 of w1", "`cluster_node_exporter_port` or `cluster_web_port`"],
+        {"groups": {"monitoring": {"w1": {}}, "web": {"w1": {}}}, "variables": {"cluster_web_port": 9100}},
+    ),
+    # Secrets.
+    "a secret that is known": (
+        ["`secret_redis` is too short and is known to everybody who guesses", "`openssl rand -base64 24`"],
+        {"variables": {"secret_redis": "changeme"}},
+    ),
+    "a secret that is a number": (
+        ["`secret_flower` is a number: write it in single quotes"],
+        {"variables": {"secret_flower": 123456789012}},
+    ),
+    "a secret that is empty": (["`secret_database` is empty"], {"variables": {"secret_database": ""}}),
+    "a secret that is too short": (
+        ["`secret_haproxy_stats` is too short", "12 to 255 characters"],
+        {"variables": {"secret_haproxy_stats": "kV7+q"}},
+    ),
+    "a secret for two purposes": (
+        ["`secret_flower` and `secret_redis` are the same"],
+        {"variables": {"secret_flower": "Zt4-kqW9_pLm2", "secret_redis": "Zt4-kqW9_pLm2"}},
+    ),
+    "a secret with a space": (
+        ["`secret_redis` has white space"],
+        {"variables": {"secret_redis": "correct horse battery"}},
+    ),
+    "a secret with an umlaut": (
+        ["`secret_rabbitmq_celery` has a letter or sign beyond ASCII"],
+        {"variables": {"secret_rabbitmq_celery": "Löwenzahn-im-Garten7"}},
     ),
     # Names.
     "a queue with a comma": (

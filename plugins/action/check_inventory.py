@@ -1,5 +1,6 @@
 """Ansible's action plugin check_inventory: everything that is wrong with an inventory, in one task."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
 
 from warren import inventory_rules
 from warren.checks import Complaints, check_role, not_evaluated
-from warren.inputs import known_groups, unknown_inputs
+from warren.host_rules import Claim, claims_of
+from warren.inputs import known_groups, known_inputs, unknown_inputs
 from warren.inventory_rules import Inventory
 from warren.roles import kinds_of, options_of
 from warren.rules import names_in
+from warren.secrets import secret_problems
 
 DOCUMENTATION = """
 module: check_inventory
@@ -41,6 +44,7 @@ author: [Warren]
 # More would scroll away.
 MOST_SENTENCES = 100
 THRESHOLD = "cluster_threshold_"
+PARTS = trust_as_template("{{ kit_parts | parts_of(group_names) }}")
 
 
 class Host:
@@ -61,10 +65,24 @@ class Host:
         """
         return self._templar.template(self.given[name])
 
+    def roles(self) -> list[str]:
+        """Return the host's roles.
+
+        :raises AnsibleError: they depend on what cannot be evaluated.
+        """
+        return self._templar.template(PARTS)
+
+    def claims(self) -> list[Claim]:
+        """Return the ports that the host's roles claim; none if that cannot be evaluated."""
+        try:
+            return claims_of(self.given["kit_ports"], self.roles(), self.value)
+        except (AnsibleError, ValueError, TypeError):
+            return []
+
     def check_roles(self, said: Complaints) -> None:
         """Say what is wrong with the inputs of the host's roles."""
         try:
-            roles = self._templar.template(trust_as_template("{{ kit_parts | parts_of(group_names) }}"))
+            roles = self.roles()
         except AnsibleError as error:
             # What they depend on has been said.
             if not said:
@@ -86,6 +104,7 @@ class ActionModule(ActionBase):
         hosts = [Host(name, task_vars, self) for name in self._task.args["hosts"]]
         said = Complaints([host.name for host in hosts])
         self._check_names(hosts, task_vars, said)
+        self._check_secrets(hosts[0], task_vars, said)
         self._check_facts(hosts, task_vars, said)
         for host in hosts:
             host.check_roles(said)
@@ -105,6 +124,17 @@ class ActionModule(ActionBase):
                 "group_vars or after -e; "
                 "if it is for something else, list it in `cluster_foreign_variables`."
             )
+
+    def _check_secrets(self, host: Host, task_vars: dict[str, Any], said: Complaints) -> None:
+        """Say what is wrong with the secrets, which are the same for all hosts."""
+        found: dict[str, Any] = {}
+        for name in {name for name in known_inputs([]) if name.startswith("secret_")} & host.given.keys():
+            try:
+                found[name] = host.value(name)
+            except AnsibleError as error:
+                found[name] = error
+        for sentence in secret_problems(found):
+            said.say(sentence, re.findall(r"\bsecret_\w+", sentence))
 
     def _check_facts(self, hosts: list[Host], task_vars: dict[str, Any], said: Complaints) -> None:
         """Say what is wrong with the facts of the cluster: each by itself, and then together."""
@@ -151,6 +181,7 @@ class ActionModule(ActionBase):
             of_each_host=[name for name, spec in specs.items() if spec.get("per_host")],
             sources=task_vars["ansible_inventory_sources"],
             names=thresholds,
+            claims={host.name: host.claims() for host in hosts},
         )
         for problem in inventory_rules.problems(inventory):
             said.say(problem.text, problem.names)

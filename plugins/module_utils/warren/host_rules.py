@@ -5,7 +5,7 @@ Each sentence says which host, which input and value, why, and what to type. Not
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv4Interface
 from typing import Any
@@ -53,16 +53,21 @@ class File:
     managed: bool
 
 
-@dataclass
+@dataclass(frozen=True)
 class Claim:
     """A port that a part listens on, as `kit_ports` of inventory/kit/ports.yml says; `addresses` are empty for all."""
 
     role: str
     what: str
     port: int
-    programs: list[str]
+    programs: tuple[str, ...]
     input: str = ""
-    addresses: list[str] = field(default_factory=list)
+    addresses: tuple[str, ...] = ()
+
+    def collides(self, other: "Claim") -> bool:
+        """Return whether another claim is for the same port at the same address."""
+        one, two = set(self.addresses), set(other.addresses)
+        return self.port == other.port and (not one or not two or bool(one & two))
 
 
 @dataclass
@@ -154,9 +159,9 @@ def claims_of(ports: Iterable[dict], parts: list[str], value: Callable[[str], An
             role=port["role"],
             what=port["what"],
             port=int(value(port["input"])) + port.get("plus", 0) if "input" in port else port["port"],
-            programs=port["programs"],
+            programs=tuple(port["programs"]),
             input=port.get("input", ""),
-            addresses=_list(value(port["address"])) if "address" in port else [],
+            addresses=tuple(_list(value(port["address"]))) if "address" in port else (),
         )
         for port in _of(ports, parts, value)
     ]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .host_rules import Claim
 from .model import wrong_thresholds
 
 # More hosts say nothing new.
@@ -30,7 +31,8 @@ class Inventory:
 
     `groups` are all groups with their hosts, `kit_groups` the names of the kit's, `parts` the kit's table of parts.
     `values` are the facts of the cluster, as inventory/kit/inputs.yml lists them, for each host: only those that can be
-    evaluated and are of the right kind.
+    evaluated and are of the right kind. `of_each_host` are the facts that may differ, `sources` the inventories,
+    `names` those of thresholds, and `claims` the ports that the parts of each host listen on.
     """
 
     groups: Mapping[str, list[str]]
@@ -39,7 +41,8 @@ class Inventory:
     values: Mapping[str, Mapping[str, Any]]
     of_each_host: Collection[str] = ()
     sources: Collection[str] = ()
-    names: Collection[str] = field(default=())
+    names: Collection[str] = ()
+    claims: Mapping[str, list[Claim]] = field(default_factory=dict)
 
     def group(self, name: str) -> list[str]:
         """Return the hosts of a group; none where there is no such group."""
@@ -219,6 +222,43 @@ def the_shared_address_is_free(inventory: Inventory) -> Iterator[Problem]:
             "it empty"
         )
         yield Problem(f"`cluster_vip` is {vip}, and {why}.", ["cluster_vip"])
+
+
+# Where RabbitMQ's command-line tools listen while they run.
+TOOL_PORTS = range(35672, 35683)
+
+
+@rule
+def each_port_has_one_owner(inventory: Inventory) -> Iterator[Problem]:
+    """No two parts of a host listen on the same port, nor one where RabbitMQ's tools do."""
+    of_hosts: dict[tuple[Claim, Claim | None], list[str]] = {}
+    for host, claims in inventory.claims.items():
+        for number, claim in enumerate(claims):
+            for other in claims[number + 1 :]:
+                if claim.collides(other):
+                    of_hosts.setdefault((claim, other), []).append(host)
+            if claim.port in TOOL_PORTS and any(other.role == "rabbitmq" for other in claims):
+                of_hosts.setdefault((claim, None), []).append(host)
+    for (claim, other), hosts in of_hosts.items():
+        names = sorted({one.input for one in (claim, other) if one and one.input})
+        inputs = " or ".join(f"`{name}`" for name in names)
+        if other is None:
+            text = (
+                f"Port {claim.port} of {few(hosts)} ({claim.what}) is one of those that RabbitMQ's own commands use, "
+                f"{TOOL_PORTS[0]} to {TOOL_PORTS[-1]}: change {inputs}."
+            )
+        elif claim.role != other.role and claim.input == other.input:
+            groups = [part["group"] for role in (claim, other) for part in inventory.parts if part["role"] == role.role]
+            text = (
+                f"{claim.role} and {other.role} would both listen on port {claim.port} of {few(hosts)}: take it out of "
+                f"{' or of '.join(f'`{group}:`' for group in groups)}."
+            )
+        else:
+            text = (
+                f"Two would listen on port {claim.port} of {few(hosts)}: {claim.what} ({claim.role}), and "
+                f"{other.what} ({other.role}). Change {inputs}."
+            )
+        yield Problem(text, names)
 
 
 @rule
