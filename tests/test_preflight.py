@@ -15,6 +15,7 @@ from contextlib import contextmanager
 
 import kit
 import pytest
+import rules_page
 import yaml
 from kit import PROJECT
 from wrong_inventories import CASES, CASES_OF_HOSTS, GOOD
@@ -188,6 +189,11 @@ def test_a_good_inventory_passes(runs, case):
     assert any(" ok=" in line for line in lines)
     assert not re.search(r"(changed|unreachable|failed|rescued|ignored)=[1-9]", "\n".join(lines))
     assert kit.warnings_in(run.stdout + run.stderr) == []
+
+
+def test_the_page_of_rules_is_fresh(said):
+    """`python tests/rules_page.py` writes it."""
+    assert rules_page.PAGE.read_text() == rules_page.page(said)
 
 
 def test_preflight_checks_the_inventory_before_it_asks_a_host():
