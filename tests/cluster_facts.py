@@ -10,6 +10,7 @@ import kit
 COMMAND = "ansible-playbook -i inventory/kit -i inventory/lab.yml"
 QUEUE = {
     "type": "classic",
+    "answers": True,
     "ready": 3,
     "unacknowledged": 1,
     "consumers": 2,

@@ -45,6 +45,19 @@ def test_status_is_json_of_all_virtual_hosts(broker):
     assert model.typed(model.Broker, found, "").leads[0].ready == 0
 
 
+def test_a_queue_that_does_not_answer_holds_nobody_up(broker):
+    """As one whose mirror has come back during an alarm: the state of all others is known in time."""
+    process = 'amqqueue:get_pid(element(2, rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"here">>))))'
+    broker.ctl("eval", f"sys:suspend({process}).")
+    try:
+        (queue,) = read(broker.run(STATUS))["leads"]
+    finally:
+        broker.ctl("eval", f"sys:resume({process}).")
+    assert (queue["name"], queue["answers"], queue["ready"]) == ("here", False, None)
+    (queue,) = read(broker.run(STATUS))["leads"]
+    assert (queue["answers"], queue["ready"]) == (True, 0)
+
+
 def test_status_is_of_one_virtual_host_where_it_is_named(broker):
     found = read(broker.run(STATUS, STRANGE))
     assert found["leads"] == []

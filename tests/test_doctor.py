@@ -123,6 +123,22 @@ def test_where_all_is_well_every_check_is_ok(facts):
             "`systemctl restart rabbitmq-server` on mq1",
         ),
         (
+            "queues are consumed",
+            "mq1",
+            "rabbitmq",
+            broker(DEFAULT | {"answers": False, "ready": None, "unacknowledged": None, "consumers": None}),
+            "default on mq1 does not answer",
+            "`systemctl restart rabbitmq-server` on mq1",
+        ),
+        (
+            "queues are consumed",
+            "mq1",
+            "rabbitmq",
+            broker(DEFAULT | {"answers": False, "ready": None}, alarms=["memory"]),
+            "default on mq1 does not answer",
+            "heal.yml`, which ends the alarm",
+        ),
+        (
             "mirrors are in sync",
             "mq1",
             "rabbitmq",

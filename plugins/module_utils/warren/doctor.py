@@ -204,6 +204,7 @@ def queues_are_consumed(cluster: Cluster) -> Result:
     wrong = [f"nobody consumes {shown(name)}" for name in unread]
     wrong += [f"no broker has {shown(name)}, and its workers would make it" for name in missing]
     wrong += [f"the process of {shown(name)} on {host} has ended" for name, host in cluster.crashed.items()]
+    wrong += [f"{shown(name)} on {host} does not answer" for name, host in cluster.stuck.items()]
     # A program that runs already would not take up a queue that has gone.
     command, queue = ("supervisorctl start", unread[0]) if unread else ("supervisorctl restart", "".join(missing[:1]))
     takers = [
@@ -213,6 +214,11 @@ def queues_are_consumed(cluster: Cluster) -> Result:
         if queue in program["queues"]
     ]
     repair = " and ".join(takers) or "start the program that should"
+    if cluster.stuck:
+        restart = on_its_host(f"rabbitmq-server@{min(cluster.stuck.values())}", "systemctl restart")
+        alarmed = any(said.alarms for said in cluster.brokers.known.values())
+        # It copies itself to a mirror that has come back, and waits for the alarm to end.
+        repair = f"`{cluster.facts['commands']['heal']}`, which ends the alarm" if alarmed else restart
     if cluster.crashed:
         repair = on_its_host(f"rabbitmq-server@{min(cluster.crashed.values())}", "systemctl restart")
     return f"{len(found)} of {len(wanted)} task queues", wrong, repair

@@ -55,7 +55,8 @@ class Host:
 class Queue:
     name: str
     type: str
-    # None for a queue whose process has ended.
+    answers: bool
+    # None for a queue whose process has ended, or that does not answer.
     ready: int | None
     unacknowledged: int | None
     consumers: int | None
@@ -511,7 +512,8 @@ class Cluster:
         led = [(queue, host) for host, said in self.brokers.known.items() for queue in said.leads]
         self.queues = {queue.name: queue for queue, _ in led if queue.ready is not None}
         self.leaders = {queue.name: host for queue, host in led}
-        self.crashed = {queue.name: host for queue, host in led if queue.ready is None}
+        self.crashed = {queue.name: host for queue, host in led if queue.ready is None and queue.answers}
+        self.stuck = {queue.name: host for queue, host in led if not queue.answers}
         balancers = groups.get("haproxy", [])
         self.servers: Answers[list[Server]] = self._read(balancers, read_servers)
         # A HAProxy beside a program of the project does not share the address.

@@ -138,8 +138,10 @@ def queues_section(cluster: Cluster) -> Section:
     queues = dict(cluster.queues)
     for name, host in cluster.crashed.items():
         section.add(name, {}, f"its process on {host} has ended; there, type `systemctl restart rabbitmq-server`")
+    for name, host in cluster.stuck.items():
+        section.add(name, {}, f"does not answer on {host}; the doctor says what to do (`verify.yml`)")
     for name in cluster.facts["task_queues"]:
-        if name in cluster.crashed:
+        if name in cluster.crashed | cluster.stuck:
             continue
         if name not in queues:
             where = f"on the brokers that answer; {' and '.join(silent)} may have it" if silent else "on any broker"
