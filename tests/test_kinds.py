@@ -15,7 +15,7 @@ GOOD = {
     "bind": ["192.0.2.1", "shop.example.com"],
     "broker_size": ["512MB", "2GB", "1500MiB"],
     "calendar": ["Mon 03:00", "*-*-* 04:00:00", "daily"],
-    "database": ["shop", "shop_2024", "_x"],
+    "database": ["shop", "shop-eu", "shop_2024", "_x"],
     "endpoint": ["198.51.100.51:9093", "alerts.example.com:80"],
     "folder_name": ["shop", "Shop-2.0"],
     "interface": ["eth0", "enp1s0.100"],
@@ -38,7 +38,7 @@ GOOD = {
     "url": ["http://192.0.2.1:8000/healthz"],
     "url_path": ["/", "/healthz?full=1"],
     "url_prefix": ["flower", "ops/flower"],
-    "value": ["", "x y", 5, 0.5],
+    "value": ["", "x y", "one\ntwo", 5, 0.5],
     "variable": ["SHOP_KEY", "_x1"],
     "vhost": ["/", "warren", "eu/shop"],
 }

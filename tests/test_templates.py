@@ -263,7 +263,7 @@ def unusual(tmp_path_factory):
         *["--limit", "w1,mon1"],
         cluster_vhost="/shop/eu",
         secret_rabbitmq_celery="p/a@s%2F:#?",
-        celery_app_once_redis_url="redis://:p%40ss@192.0.2.51:6380/1",
+        celery_app_once_redis_url="redis://:p%40ss@192.0.2.51:6380/1?password=p%40ss",
         celery_app_once_timeout_seconds=1800,
     )
 
@@ -319,7 +319,7 @@ def test_celery_once_finds_its_setting(unusual):
         assert own == {"ONCE", "WARREN_DEATHS", "WARREN_PARK_EXPIRED"}
         assert app.conf.ONCE == {
             "backend": "celery_once.backends.Redis",
-            "settings": {"url": "redis://:p%40ss@192.0.2.51:6380/1", "default_timeout": 1800},
+            "settings": {"url": "redis://:p%40ss@192.0.2.51:6380/1?password=p%40ss", "default_timeout": 1800},
         }
         assert import_backend(app.conf.ONCE).redis.connection_pool.connection_kwargs["port"] == 6380
 

@@ -4,24 +4,27 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from fnmatch import fnmatchcase
 
 
-def refused_settings(settings: Mapping[str, object], reserved: Mapping[str, str], lists: bool = False) -> list[str]:
+def refused_settings(
+    settings: Mapping[str, object], reserved: Mapping[str, str], lists: bool = False, breaks: bool = False
+) -> list[str]:
     """Return what is wrong with settings that go into a daemon's configuration as they are.
 
     :param settings: name to value.
     :param reserved: what to do instead, by the names that nobody may set; `*` and `?` are wildcards.
     :param lists: whether values may be lists or mappings, too.
+    :param breaks: whether values may have line breaks, as they are quoted.
     """
-    return list(_refused(settings, reserved, lists))
+    return list(_refused(settings, reserved, lists, breaks))
 
 
-def _refused(settings: Mapping[str, object], reserved: Mapping[str, str], lists: bool) -> Iterator[str]:
+def _refused(settings: Mapping[str, object], reserved: Mapping[str, str], lists: bool, breaks: bool) -> Iterator[str]:
     for name, value in settings.items():
         instead = next((what for pattern, what in reserved.items() if fnmatchcase(str(name).lower(), pattern)), None)
         if instead:
             yield f"`{name}`: {instead}"
         elif not str(name).strip() or any(letter in str(name) for letter in "\r\n#'\"="):
             yield f"{str(name)!r}: this is no setting's name"
-        elif "\n" in str(value) or "\r" in str(value):
+        elif not breaks and ("\n" in str(value) or "\r" in str(value)):
             yield f"`{name}`: its value has a line break"
         elif not lists and not isinstance(value, str | int | float):
             yield f"`{name}`: give it a text, a number, true or false"

@@ -290,6 +290,12 @@ def facts_are_the_same_everywhere(inventory: Inventory) -> Iterator[Problem]:
 def queues_have_names_of_their_own(inventory: Inventory) -> Iterator[Problem]:
     """No queue and no route is listed twice."""
     queues = inventory.fact("cluster_queues", [])
+    if queues == [] and inventory.by_host("cluster_queues"):
+        yield Problem(
+            "`cluster_queues` is empty, so no task could be sent: give it one queue at least, such as "
+            '`[{name: default, routes: ["*"]}]`.',
+            ["cluster_queues"],
+        )
     for name, number in Counter(queue["name"] for queue in queues).items():
         if number > 1:
             yield Problem(

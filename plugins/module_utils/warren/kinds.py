@@ -48,6 +48,9 @@ def type_fault(wanted: str, name: str, value: object) -> Fault | None:
         return None
     if wanted == "int" and isinstance(value, float) and value.is_integer():
         return None
+    # A number is written as its digits.
+    if wanted == "str" and has in ("int", "float", "bool"):
+        return None
     if has == "str" and wanted in ("int", "float", "bool"):
         meant = _meant(str(value), wanted)
         if meant is None:
@@ -61,6 +64,7 @@ GIVE = {
     "bool": "true or false",
     "int": "a whole number",
     "float": "a number",
+    "str": "a text",
     "list": "a list, such as [one, two]",
     "dict": "a mapping, such as {name: value}",
 }
@@ -237,13 +241,13 @@ def _vhost(text: str) -> bool | str:
 
 @_kind(
     "database",
-    "a name of lower-case letters, digits and `_`, 63 characters at most, that PostgreSQL does not use itself",
+    "a name of lower-case letters, digits, `_` and `-`, 63 characters at most, that PostgreSQL does not use itself",
     "postgres",
 )
 def _database(text: str) -> bool | str:
     if text in ("postgres", "template0", "template1", "public", "none") or text.startswith("pg_"):
         return "PostgreSQL's own"
-    return bool(re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", text))
+    return bool(re.fullmatch(r"[a-z_][a-z0-9_-]{0,62}", text))
 
 
 @_kind("module", "what `celery -A` takes, such as shop, shop.celery or shop.celery:app", "shop/celery.py")
@@ -349,13 +353,13 @@ def _calendar(text: str) -> bool:
 
 def _value(value: object) -> Fault | None:
     """Return what is wrong with the value of an environment variable, which may be a number."""
-    give = "a text in one line or a number; true and false in quotes, as programs read texts"
+    give = "a text or a number; true and false in quotes, as programs read texts"
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return Fault(give, CALLED[_type_of(value)])
-    return Fault(give, "a text with a line break") if re.search(r"[\r\n\0]", str(value)) else None
+    return Fault(give, "a text with a zero byte") if "\0" in str(value) else None
 
 
-KINDS["value"] = Kind("a text in one line, or a number", _value, "one\ntwo")
+KINDS["value"] = Kind("a text, or a number", _value, True)
 
 
 def _copies(value: object) -> Fault | None:
@@ -408,6 +412,8 @@ def _wrong_types(where: str, name: str, value: Any, spec: Mapping[str, Any]) -> 
 def _misfit(spec: Mapping[str, Any], name: str, value: Any) -> Fault | None:
     """Return what is wrong with a value by the type and the choices of its specification."""
     fault = type_fault(spec.get("type", "str"), name, value)
+    if not fault and spec.get("no_log") and spec.get("type") == "str" and not isinstance(value, str):
+        fault = Fault("a text, in quotes", CALLED[_type_of(value)])
     return fault if fault or spec.get("type") == "list" else _choice(spec, value)
 
 
