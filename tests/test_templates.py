@@ -263,7 +263,7 @@ def unusual(tmp_path_factory):
         *["--limit", "w1,mon1"],
         cluster_vhost="/shop/eu",
         secret_rabbitmq_celery="p/a@s%2F:#?",
-        celery_app_once_redis_url="redis://:p%40ss@192.0.2.51:6380/1?password=p%40ss",
+        celery_app_once_redis_url="redis://:p%40ss@192.0.2.51:6380/1",
         celery_app_once_timeout_seconds=1800,
     )
 
@@ -675,7 +675,8 @@ def test_every_host_resolves_every_other(rendered):
         for address, *of_address in lines:
             for name in of_address:
                 names.setdefault(name, []).append(address)
-        assert names.pop("localhost") == ["127.0.0.1", "::1"]
+        # Debian's own lines are outside the block.
+        assert "localhost" not in names
         assert {name: names[name] for name in rendered.inputs} == {
             name: [rendered.inputs[host]["host_addresses"][name]] for name in rendered.inputs
         }, host
