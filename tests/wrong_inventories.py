@@ -1026,6 +1026,7 @@ CASES_OF_HOSTS: dict[str, tuple[list[str], dict[str, Any]]] = {
                 "celery_workers": {
                     "w1": {
                         "ansible_host": "127.0.0.1",
+                        "cluster_address": "192.0.2.33",
                         "ansible_connection": "ssh",
                         "ansible_port": 1,
                         "ansible_user": "operator",
