@@ -2,6 +2,7 @@
 
 import re
 import sys
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,9 @@ class Host:
         """
         return self._templar.template(self.given[name])
 
+    @cached_property
     def roles(self) -> list[str]:
-        """Return the host's roles.
+        """The host's roles.
 
         :raises AnsibleError: they depend on what cannot be evaluated.
         """
@@ -75,14 +77,14 @@ class Host:
     def claims(self) -> list[Claim]:
         """Return the ports that the host's roles claim; none if that cannot be evaluated."""
         try:
-            return claims_of(self.given["kit_ports"], self.roles(), self.value)
+            return claims_of(self.given["kit_ports"], self.roles, self.value)
         except (AnsibleError, ValueError, TypeError):
             return []
 
     def check_roles(self, said: Complaints) -> None:
         """Say what is wrong with the inputs of the host's roles."""
         try:
-            roles = self.roles()
+            roles = self.roles
         except AnsibleError as error:
             # What they depend on has been said.
             if not said:

@@ -41,11 +41,13 @@ def options_of(role: str) -> dict[str, dict]:
     return spec["argument_specs"]["main"]["options"]
 
 
+@cache
 def values_of(role: str) -> dict[str, Any]:
     """Return what the inputs of a role, and what lies in them, may be."""
     return load_yaml(ROLES / role / "vars/rules.yml").get(f"__{role}_values", {}) if has_rules(role) else {}
 
 
+@cache
 def kinds_of(role: str, name: str) -> dict[str, Any]:
     """Return what an input of a role may be: paths below it, and kinds."""
     return {
