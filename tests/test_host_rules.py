@@ -119,9 +119,10 @@ def left_by(host, owner):
 
 
 def somebodys(host, service, *files):
-    """A service that the kit has not configured."""
+    """A service on a host where the kit has never been."""
     host.services = [service]
     host.files = DEPLOYED | {file: File("root", False) for file in files}
+    del host.files[host_rules.DEPLOYED]
 
 
 def user(host, home, shell):
@@ -245,10 +246,17 @@ def test_all_that_is_wrong_with_all_hosts_is_said(hosts):
     assert [sentence.split()[0] for sentence in wrong(hosts)] == ["mq1", "Port", "w1"]
 
 
-def test_a_postgresql_of_somebody_else_is_one_whose_cluster_the_kit_has_no_settings_in(hosts):
+def test_what_an_interrupted_deployment_has_started_is_no_obstacle(hosts):
+    """Debian starts HAProxy with its own configuration before the kit has written one."""
+    hosts["lb1"].services = ["haproxy.service"]
+    hosts["lb1"].files["/etc/haproxy/haproxy.cfg"] = File("root", False)
+    assert wrong(hosts) == []
+
+
+def test_a_postgresql_of_somebody_else_is_named_with_the_file_that_the_kit_would_write(hosts):
     host = made(9, "db1", ["host", "postgresql"])
-    host.services = ["postgresql@15-main.service", "postgresql@13-old.service"]
-    host.files["/etc/postgresql/15/main/conf.d/warren.conf"] = File("postgres", True)
+    host.services = ["postgresql@13-old.service"]
+    del host.files[host_rules.DEPLOYED]
     (sentence,) = wrong(hosts | {"db1": host})
     assert sentence.startswith("postgresql@13-old.service runs on db1")
     assert "replace /etc/postgresql/13/old/conf.d/warren.conf" in sentence

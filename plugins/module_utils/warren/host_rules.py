@@ -299,10 +299,11 @@ def _about_port(host: Host, claim: Claim, programs: list[str]) -> str:
 
 
 def services_of_somebody_else(host: Host, wanted: Wanted) -> Iterator[str]:
-    for service in host.taken:
+    """Before the first deployment only: Debian starts what a deployment installs, and one may have been interrupted."""
+    for service in [] if host.deployed else host.taken:
         for name in host.services:
             file = _file_of(service, name)
-            if file is not None and not (host.deployed and file in host.files and host.files[file].managed):
+            if file is not None:
                 yield (
                     f"{name} runs on {host.name}, and the kit has not configured it; {service.role} would "
                     + (f"replace {file}" if file else "stop it")
