@@ -11,10 +11,10 @@ from warren.host_rules import Address, File, Host, Listener, User, Wanted, wrong
 KIT_PORTS = kit.kit_variables("ports")
 # What the variables of the table are on a host, by its address.
 VALUES = kit.kit_variables("cluster") | {"cluster_alertmanager_config": {"route": {}}}
-DEPLOYED = {host_rules.DEPLOYED: File("root", True), host_rules.ZONES: File("root", False)}
-DEPLOYED[f"{host_rules.ZONES}/Etc/UTC"] = File("root", False)
+DEPLOYED = {host_rules.DEPLOYED: File("root"), host_rules.ZONES: File("root")}
+DEPLOYED[f"{host_rules.ZONES}/Etc/UTC"] = File("root")
 # What the project has left.
-LEFT = {host_rules.PROJECT_HOME: File("celery", False), "/opt/celery/shop/check_app.py": File("root", False)}
+LEFT = {host_rules.PROJECT_HOME: File("celery"), "/opt/celery/shop/check_app.py": File("root")}
 PARTS = {
     "mq1": ["host", "exporter", "rabbitmq"],
     "mq2": ["host", "exporter", "rabbitmq"],
@@ -57,8 +57,8 @@ def made(number, name, parts):
         services=["ssh.service", *(one.service.replace("*", "x") for one in services if one.file)],
         users={"celery": User("/var/lib/celery", "/usr/sbin/nologin")} if "celery_app" in parts else {},
         files=copy.deepcopy(DEPLOYED)
-        | {one.file.replace("*", "x"): File("root", True) for one in services if one.file}
-        | ({host_rules.COOKIE_IS_OURS: File("root", False)} if "rabbitmq" in parts else {})
+        | {one.file.replace("*", "x"): File("root") for one in services if one.file}
+        | ({host_rules.COOKIE_IS_OURS: File("root")} if "rabbitmq" in parts else {})
         | (LEFT if "celery_app" in parts else {}),
         digests={host_rules.COOKIE: "c00"} if "rabbitmq" in parts else {},
         answered=False,
@@ -115,13 +115,13 @@ def changed(host, **more):
 
 
 def left_by(host, owner):
-    host.files[host_rules.PROJECT_HOME] = File(owner, False)
+    host.files[host_rules.PROJECT_HOME] = File(owner)
 
 
 def somebodys(host, service, *files):
     """A service on a host where the kit has never been."""
     host.services = [service]
-    host.files = DEPLOYED | {file: File("root", False) for file in files}
+    host.files = DEPLOYED | {file: File("root") for file in files}
     del host.files[host_rules.DEPLOYED]
 
 
@@ -142,7 +142,7 @@ CASES = {
         {"c_publisher": True},
     ),
     "another project": (
-        *("w1", lambda host: host.files.update({"/opt/celery/old/check_app.py": File("root", False)})),
+        *("w1", lambda host: host.files.update({"/opt/celery/old/check_app.py": File("root")})),
         ["w1 runs the project old, and shop would", "`sudo supervisorctl stop all; sudo rm -r /opt/celery/old`"],
     ),
     "another Python": (
@@ -249,7 +249,7 @@ def test_all_that_is_wrong_with_all_hosts_is_said(hosts):
 def test_what_an_interrupted_deployment_has_started_is_no_obstacle(hosts):
     """Debian starts HAProxy with its own configuration before the kit has written one."""
     hosts["lb1"].services = ["haproxy.service"]
-    hosts["lb1"].files["/etc/haproxy/haproxy.cfg"] = File("root", False)
+    hosts["lb1"].files["/etc/haproxy/haproxy.cfg"] = File("root")
     assert wrong(hosts) == []
 
 

@@ -120,9 +120,9 @@ def test_this_machine_is_read(tmp_path):
     assert "127.0.0.1" in [one["address"] for one in found["addresses"]]
     assert found["users"] == {me.pw_name: {"home": me.pw_dir, "shell": me.pw_shell}}
     assert found["files"] == {
-        str(tmp_path): {"owner": me.pw_name, "managed": False},
-        f"{tmp_path}/ours": {"owner": me.pw_name, "managed": True},
-        f"{tmp_path}/theirs": {"owner": me.pw_name, "managed": False},
+        str(tmp_path): {"owner": me.pw_name},
+        f"{tmp_path}/ours": {"owner": me.pw_name},
+        f"{tmp_path}/theirs": {"owner": me.pw_name},
     }
     assert found["digests"] == {f"{tmp_path}/ours": hashlib.sha256(b"# Ansible managed\n").hexdigest()}
     assert (found["answered"], found["changed"]) == (False, False)

@@ -983,7 +983,7 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
 
 def has(*files: str) -> dict[str, Any]:
     """Return what a host answers that has these files of the project's."""
-    return kit.NOTHING_THERE | {"files": {file: {"owner": "celery", "managed": False} for file in files}}
+    return kit.NOTHING_THERE | {"files": {file: {"owner": "celery"} for file in files}}
 
 
 # What only the hosts, or the project, can tell.

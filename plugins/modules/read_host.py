@@ -78,8 +78,7 @@ users:
   returned: always
 files:
   description:
-    - Those of the files that exist, by path, each with C(owner), which is empty for a user without a name, and
-      C(managed), whether it begins as one that Ansible has written.
+    - Those of the files that exist, by path, each with C(owner), which is empty for a user without a name.
   type: dict
   returned: always
 digests:
@@ -95,7 +94,6 @@ answered:
 # As the kernel writes them: the state of a socket, and the flag of a neighbour who has answered.
 LISTENS = "0A"
 COMPLETE = 0x2
-MARK = b"Ansible managed"
 # A line of /proc/PID/cgroup; with other versions of control groups there are more lines, which do not say it.
 GROUP = re.compile(r"^\d+:(?:name=systemd)?:(.*)$", re.MULTILINE)
 SERVICE = re.compile(r"/system\.slice/(?:[^/]+\.slice/)*([^/]+\.service)")
@@ -183,14 +181,11 @@ def about_user(name):
 
 
 def about_file(path):
-    """Return whose a file is, and whether Ansible has written it."""
-    owner, managed = "", False
+    """Return whose a file is."""
+    owner = ""
     with suppress(KeyError):
         owner = pwd.getpwuid(path.stat().st_uid).pw_name
-    if path.is_file():
-        with path.open("rb") as file:
-            managed = MARK in file.read(300)
-    return {"owner": owner, "managed": managed}
+    return {"owner": owner}
 
 
 def answers(address, table=Path("/proc/net/arp")):

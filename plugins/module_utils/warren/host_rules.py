@@ -50,7 +50,6 @@ class User:
 @dataclass
 class File:
     owner: str
-    managed: bool
 
 
 @dataclass(frozen=True)
