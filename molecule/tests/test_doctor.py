@@ -208,7 +208,8 @@ def broken(playbook, inventory, brokers, workers, balancers, publishers, stores,
         }
         typed, tags = set(), set()
         for name in FAULTS:
-            for command in commands(before[name]):
+            for named in commands(before[name]):
+                command = named.replace(*CHOSEN.get(name, ("", "")))
                 if command.startswith("ansible-playbook"):
                     words = arguments(command, inventory)
                     if words[:2] == ["playbooks/site.yml", "--tags"]:
@@ -219,8 +220,7 @@ def broken(playbook, inventory, brokers, workers, balancers, publishers, stores,
                     for key in stores[0].run(command).split():
                         stores[0].redis_cli(locks, "-n", "1", "del", key)
                 elif (where[name].name, command) not in typed:
-                    placeholder, chosen = CHOSEN.get(name, ("", ""))
-                    where[name].run("sh -c %s", command.replace(placeholder, chosen), seconds=400)
+                    where[name].run("sh -c %s", command, seconds=400)
                     typed.add((where[name].name, command))
         # All deployments in one run.
         playbook("playbooks/site.yml", "--tags", ",".join(sorted(tags)))
