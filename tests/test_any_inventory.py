@@ -36,7 +36,8 @@ SOME_HOSTS = st.lists(HOSTS, max_size=3, unique=True)
 FACTS = st.sampled_from(sorted(SPECS.keys() - {"cluster_foreign_variables"}))
 
 
-@settings(max_examples=500, deadline=None)
+# The same examples each time, so that CI does not fail by chance; take `derandomize` out to look for more.
+@settings(max_examples=500, deadline=None, derandomize=True)
 @given(name=FACTS, value=VALUES)
 def test_any_value_of_a_fact_is_right_or_a_sentence(name, value):
     spec = SPECS[name]
@@ -48,7 +49,7 @@ def test_any_value_of_a_fact_is_right_or_a_sentence(name, value):
         assert fault.give
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(
     groups=st.dictionaries(st.sampled_from([*GROUPS, "brokers", "celery_worker"]), SOME_HOSTS),
     addresses=st.lists(st.sampled_from(["192.0.2.1", "192.0.2.2", "127.0.0.1"]), min_size=10, max_size=10),
@@ -78,7 +79,7 @@ def ask():
 
 # About a second each.
 @pytest.mark.lengthy
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     hosts=st.dictionaries(st.sampled_from(GROUPS), SOME_HOSTS, min_size=2),
     facts=st.dictionaries(FACTS, VALUES, max_size=3),
