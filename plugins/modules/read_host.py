@@ -11,15 +11,22 @@ from contextlib import suppress
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.facts import ansible_collector, default_collectors
+from ansible.module_utils.facts.namespace import PrefixFactNamespace
 
 DOCUMENTATION = """
 module: read_host
-short_description: Read what a host has that the kit could collide with, in one execution
+short_description: Read what a host is, and what it has that the kit could collide with, in one execution
 description:
-  - Reads addresses, the programs that listen, the services that run, and some users and files. Runs as root, as only
-    root sees whose a socket is.
+  - Reads facts as M(ansible.builtin.setup) does, addresses, the programs that listen, the services that run, and some
+    users and files. Runs as root, as only root sees whose a socket is.
   - Changes nothing.
 options:
+  facts:
+    description: Subsets of Ansible's facts; the least that there are come with them only where they are needed.
+    type: list
+    elements: str
+    default: []
   users:
     description: Names of users.
     type: list
@@ -56,6 +63,10 @@ EXAMPLES = """
 """
 
 RETURN = """
+ansible_facts:
+  description: The facts of the subsets, and those that they need.
+  type: dict
+  returned: always
 addresses:
   description:
     - The IPv4 addresses, each with C(interface), C(address) and C(prefix), the length of its network's. None where the
@@ -207,11 +218,25 @@ def has_answered(address, table):
     return any(row[0] == address and int(row[2], 16) & COMPLETE for row in rows)
 
 
+def facts(module, subsets):
+    """Return Ansible's facts, as its own module setup collects them; none without subsets."""
+    if not subsets:
+        return {}
+    collector = ansible_collector.get_ansible_collector(
+        all_collector_classes=default_collectors.collectors,
+        namespace=PrefixFactNamespace(namespace_name="ansible", prefix="ansible_"),
+        gather_subset=["!all", "!min", *subsets],
+        gather_timeout=10,
+    )
+    return collector.collect(module=module)
+
+
 def main():
     """Read the host."""
     texts, paths = ({"type": "list", "elements": kind, "default": []} for kind in ("str", "path"))
     module = AnsibleModule(
         argument_spec={
+            "facts": texts,
             "users": texts,
             "files": texts,
             "digests": paths,
@@ -234,6 +259,7 @@ def main():
     fresh = not any(Path(path).exists() for path in given["fresh"])
     module.exit_json(
         changed=False,
+        ansible_facts=facts(module, given["facts"]),
         addresses=addresses(shown),
         listening=[sockets[inode] | {"programs": sorted(holders[inode])} for inode in sockets],
         services=sorted(services),
