@@ -1,5 +1,4 @@
-"""What a small cluster answers to playbooks/status/ask.yml, for the tests of status.yml's and verify.yml's "
-"scripts."""
+"""What a small cluster answers to playbooks/status/ask.yml, for the tests of status.yml's and verify.yml's scripts."""
 
 import copy
 import json

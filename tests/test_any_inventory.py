@@ -1,5 +1,4 @@
-"""Whatever an inventory holds, preflight says what is wrong in sentences: no traceback, no error of Ansible's "
-"alone."""
+"""Whatever an inventory holds, preflight says what is wrong in sentences: no traceback, no error of Ansible's alone."""
 
 import json
 import string

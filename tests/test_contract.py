@@ -202,8 +202,7 @@ def test_the_defaults_agree_with_the_spec(role):
 
 
 def test_an_option_is_required_or_has_a_default(role):
-    """A required option has no default, in no file. One that is neither would be undefined when a template reads "
-    "it."""
+    """A required option has no default, in no file. One that is neither would be undefined when a template reads it."""
     for name, option in role.options.items():
         required = option.get("required", False)
         assert required != ("default" in option), f"{name} needs either `required: true` or a default"

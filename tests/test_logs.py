@@ -1,5 +1,4 @@
-"""With `celery_app_log_format: json` each line of a program's log is a JSON object that says which task it is "
-"about."""
+"""With `celery_app_log_format: json` each line of a program's log is a JSON object that says which task it is about."""
 
 import datetime
 import json

@@ -713,8 +713,7 @@ def test_a_host_sets_what_its_kernel_has(rendered):
 
 @pytest.fixture(scope="session")
 def bad(tmp_path_factory):
-    """What the validators say of mistakes: some that an operator can make in the inputs, and some in our "
-    "templates."""
+    """What the validators say of mistakes: some that an operator can make in the inputs, and some in our templates."""
     single = Rendered(
         tmp_path_factory.mktemp("bad-single"),
         INVENTORIES["lab-single"],

@@ -1,17 +1,17 @@
 """Ansible's action plugin check_hosts: what the hosts answered to read_host, of all hosts in one task."""
 
 import sys
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible.template import trust_as_template
 
 # Ansible sends module_utils to hosts, and does not find them for what runs on the control node.
 sys.path.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
 
 from warren import host_rules, roles
+from warren.checks import some
+from warren.host_variables import HostVariables
 from warren.model import typed
 from warren.python_wanted import takes_python
 
@@ -33,9 +33,6 @@ options:
 author: [Warren]
 """
 
-# More say nothing new.
-MOST_SENTENCES = 20
-PARTS = trust_as_template("{{ kit_parts | parts_of(group_names) }}")
 # That of the role host.
 DEFAULT_ZONE = roles.options_of("host")["host_timezone"]["default"]
 
@@ -51,30 +48,15 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         wanted = typed(host_rules.Wanted, self._task.args["wanted"], "the kit")
         hosts = [self._host(name, task_vars["hostvars"]) for name in task_vars["ansible_play_hosts"]]
-        said = host_rules.wrong_hosts(hosts, wanted)
-        if len(said) > MOST_SENTENCES:
-            said[MOST_SENTENCES:] = [f"{len(said) - MOST_SENTENCES} more like these."]
+        said = some(host_rules.wrong_hosts(hosts, wanted))
         return result | ({"failed": True, "msg": "\n".join(said)} if said else {"changed": False})
 
     def _host(self, name: str, hostvars: Any) -> host_rules.Host:
-        """Return a host, with the variables that it would have in a task of its own.
-
-        Few values are filled in by Ansible, as each takes it milliseconds.
-        """
-        variables = hostvars.raw_get(name) | {"hostvars": hostvars}
-        templar = self._templar.copy_with_new_env(available_variables=variables)
-
-        @cache
-        def filled(text: str) -> Any:
-            return templar.template(text)
-
-        def value(variable: str) -> Any:
-            raw = variables[variable]
-            return filled(raw) if isinstance(raw, str) else templar.template(raw)
-
-        facts = variables["ansible_facts"]
-        parts = filled(PARTS)
-        about = variables[self._task.args["said"]] | {
+        """Return a host, and what it has said."""
+        of_host = HostVariables(name, hostvars, self._templar.copy_with_new_env)
+        given, value, parts = of_host.given, of_host.value, of_host.roles
+        facts = given["ansible_facts"]
+        about = given[self._task.args["said"]] | {
             "name": name,
             "address": value("cluster_address"),
             "parts": parts,
@@ -86,9 +68,9 @@ class ActionModule(ActionBase):
             "python_version": facts["python_version"],
             "takes_python": "celery_app" not in parts
             or takes_python(value("celery_app_source"), facts["python_version"]),
-            "time_zone": value("host_timezone") if "host_timezone" in variables else DEFAULT_ZONE,
+            "time_zone": value("host_timezone") if "host_timezone" in given else DEFAULT_ZONE,
         }
         host = typed(host_rules.Host, about, f"the kit on {name}")
-        host.claims = host_rules.claims_of(variables["kit_ports"], parts, value)
-        host.taken = host_rules.services_of(variables["kit_services"], parts, value)
+        host.claims = host_rules.claims_of(given["kit_ports"], parts, value)
+        host.taken = host_rules.services_of(given["kit_services"], parts, value)
         return host

@@ -2,13 +2,12 @@
 
 import re
 import sys
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleError
+from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.action import ActionBase
-from ansible.template import trust_as_template
 
 # Ansible sends module_utils to hosts, and does not find them for what runs on the control node.
 sys.path.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
@@ -16,6 +15,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
 from warren import inventory_rules
 from warren.checks import Complaints, check_role, not_evaluated
 from warren.host_rules import Claim, claims_of
+from warren.host_variables import HostVariables
 from warren.inputs import known_groups, known_inputs, unknown_inputs
 from warren.inventory_rules import Inventory
 from warren.roles import kinds_of, options_of
@@ -42,37 +42,11 @@ options:
 author: [Warren]
 """
 
-# More would scroll away.
-MOST_SENTENCES = 100
 THRESHOLD = "cluster_threshold_"
-PARTS = trust_as_template("{{ kit_parts | parts_of(group_names) }}")
 
 
-class Host:
-    """A host, with the variables that it would have in a task of its own."""
-
-    def __init__(self, name: str, task_vars: dict[str, Any], action: ActionBase):
-        self.name = name
-        hostvars = task_vars["hostvars"]
-        self._loader = action._loader
-        self.given = hostvars.raw_get(name) | {"hostvars": hostvars}
-        self._templar_for = action._templar.copy_with_new_env
-        self._templar = self._templar_for(available_variables=self.given)
-
-    def value(self, name: str) -> Any:
-        """Return the value of a variable.
-
-        :raises AnsibleError: it cannot be evaluated.
-        """
-        return self._templar.template(self.given[name])
-
-    @cached_property
-    def roles(self) -> list[str]:
-        """The host's roles.
-
-        :raises AnsibleError: they depend on what cannot be evaluated.
-        """
-        return self._templar.template(PARTS)
+class Host(HostVariables):
+    """A host, and what is wrong with its inputs."""
 
     def claims(self) -> list[Claim]:
         """Return the ports that the host's roles claim; none if that cannot be evaluated."""
@@ -81,7 +55,7 @@ class Host:
         except (AnsibleError, ValueError, TypeError):
             return []
 
-    def check_roles(self, said: Complaints) -> None:
+    def check_roles(self, loader: DataLoader, said: Complaints) -> None:
         """Say what is wrong with the inputs of the host's roles."""
         try:
             roles = self.roles
@@ -91,7 +65,7 @@ class Host:
                 said.about(self.name, "kit_parts", "`kit_parts`", not_evaluated("kit_parts", error))
             return
         for role in roles:
-            check_role(role, self.name, self.given, self._loader, self._templar_for, said)
+            check_role(role, self.name, self.given, loader, self.templar_for, said)
 
 
 class ActionModule(ActionBase):
@@ -103,16 +77,15 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict:
         """Check the inventory; fails with a sentence for each thing that is wrong."""
         result = super().run(tmp, task_vars)
-        hosts = [Host(name, task_vars, self) for name in self._task.args["hosts"]]
+        hostvars, templar_for = task_vars["hostvars"], self._templar.copy_with_new_env
+        hosts = [Host(name, hostvars, templar_for) for name in self._task.args["hosts"]]
         said = Complaints([host.name for host in hosts])
         self._check_names(hosts, task_vars, said)
         self._check_secrets(hosts[0], task_vars, said)
         self._check_facts(hosts, task_vars, said)
         for host in hosts:
-            host.check_roles(said)
+            host.check_roles(self._loader, said)
         sentences = said.sentences()
-        if len(sentences) > MOST_SENTENCES:
-            sentences[MOST_SENTENCES:] = [f"{len(sentences) - MOST_SENTENCES} more like these."]
         return result | ({"failed": True, "msg": "\n".join(sentences)} if sentences else {"changed": False})
 
     def _check_names(self, hosts: list[Host], task_vars: dict[str, Any], said: Complaints) -> None:

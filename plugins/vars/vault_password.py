@@ -1,5 +1,6 @@
 """Ansible's vars plugin `vault_password`."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,11 @@ from ansible.errors import AnsibleError
 from ansible.inventory.group import InventoryObjectType
 from ansible.parsing.vault import is_encrypted
 from ansible.plugins.vars import BaseVarsPlugin
+
+# Ansible sends module_utils to hosts, and does not find them for what runs on the control node.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
+
+from warren.secrets import NO_PASSWORD
 
 DOCUMENTATION = """
 name: vault_password
@@ -41,10 +47,7 @@ class VarsModule(BaseVarsPlugin):
                 with Path(file).open("rb") as opened:
                     encrypted = is_encrypted(opened.read(HEADER_BYTES))
                 if encrypted:
-                    raise AnsibleError(
-                        f"{file} is encrypted, and no password was given that opens it: add `--ask-vault-pass` or "
-                        "`--vault-password-file FILE` to the command."
-                    )
+                    raise AnsibleError(f"{file} is encrypted, and {NO_PASSWORD}")
         return {}
 
     def _new_files(self, loader: Any, path: str, entities: list) -> Iterator[str]:

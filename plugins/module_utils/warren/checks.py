@@ -12,13 +12,15 @@ from . import roles
 from .inventory_rules import few
 from .kinds import Fault, faults
 from .rules import Derived, wrong_by
+from .secrets import NO_PASSWORD
 
 MOST_SHOWN = 60
+# More would scroll away.
+MOST_SENTENCES = 100
 # Values of inputs with such names may hold a secret.
 HIDDEN = re.compile(
     r"password|secret|cookie|_urls?$|_users$|app_environment$|build_environment$|commands?$|config$|instances$|databases$"
 )
-THRESHOLD = "cluster_threshold_"
 
 
 class Complaints:
@@ -41,8 +43,7 @@ class Complaints:
         self.wrong.update(names)
 
     def about(self, host: str, name: str, subject: str, text: str) -> None:
-        """Add a sentence about an input of a host: its subject, before the names of the hosts, and what comes "
-        "after."""
+        """Add a sentence about an input of a host: its subject, before the hosts' names, and what comes after."""
         self._hosts_of.setdefault((subject, text), []).append(host)
         self._wrong_on.setdefault(host, set()).add(name)
 
@@ -60,7 +61,8 @@ class Complaints:
         """
         wrong = list(faults(name, value, spec, kinds))
         for where, inner, fault in wrong:
-            self.about(host, name, subject or where, in_words(name, inner, fault)[:-1] + more + ".")
+            secret = spec.get("no_log", False) or bool(HIDDEN.search(name))
+            self.about(host, name, subject or where, in_words(inner, fault, secret)[:-1] + more + ".")
         return bool(wrong)
 
     def unfit(self, host: str, values: Mapping[str, Any], specs: Mapping[str, Mapping], otherwise: str) -> bool:
@@ -76,29 +78,38 @@ class Complaints:
         return bool(messages)
 
     def sentences(self) -> list[str]:
-        """Return all sentences."""
-        return [
-            f"{subject}{self._of(list(dict.fromkeys(hosts)))} {text}".strip()
-            for (subject, text), hosts in self._hosts_of.items()
-        ]
+        """Return the sentences, not too many."""
+        return some(
+            [
+                f"{subject}{self._of(list(dict.fromkeys(hosts)))} {text}".strip()
+                for (subject, text), hosts in self._hosts_of.items()
+            ]
+        )
 
     def _of(self, hosts: list[str]) -> str:
         """Return ` of w1, w2`; nothing where it is so everywhere."""
         return "" if not hosts or set(hosts) == set(self._everyone) else f" of {few(hosts)}"
 
 
-def shown(name: str, value: object) -> str:
-    """Return a value for a sentence; not one of an input that may hold a secret."""
-    if HIDDEN.search(name):
-        return "not what it should be"
-    text = repr(value)
+def some(sentences: list[str]) -> list[str]:
+    """Return sentences, and in place of too many how many more there are."""
+    more = len(sentences) - MOST_SENTENCES
+    return [*sentences[:MOST_SENTENCES], f"{more} more like these."] if more > 0 else sentences
+
+
+def shown(value: object) -> str:
+    """Return a value for a sentence, without the login of a URL."""
+    text = re.sub(r"//[^/@\s]*@", "//…@", repr(value))
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
 
 
-def in_words(name: str, value: object, fault: Fault) -> str:
-    """Return what comes after the subject of a sentence."""
+def in_words(value: object, fault: Fault, secret: bool) -> str:
+    """Return what comes after the subject of a sentence.
+
+    :param secret: whether the value must not be shown.
+    """
     why = f", {fault.why}" if fault.why else ""
-    return f"is {shown(name, value)}{why}; give it {fault.give}."
+    return f"is {'not what it should be' if secret else shown(value)}{why}; give it {fault.give}."
 
 
 def not_evaluated(name: str, error: AnsibleError) -> str:
@@ -108,7 +119,10 @@ def not_evaluated(name: str, error: AnsibleError) -> str:
         "."
     )
     if "no vault secrets" in reason.lower() or "decrypt" in reason.lower():
-        return f"is vaulted: type the command with `--ask-vault-pass`, or with `--vault-password-file FILE` ({reason})."
+        return f"is encrypted, and {NO_PASSWORD}"
+    if HIDDEN.search(name):
+        # The reason may quote the value.
+        return "cannot be evaluated: correct it in the inventory or its group_vars."
     if undefined := re.match(r"'(\w+)' is undefined", reason):
         return (
             f"cannot be evaluated, as `{undefined[1]}` is not defined: define that, or correct the value of `{name}`."

@@ -75,8 +75,7 @@ class Derived:
 
 
 def names_in(value: Any) -> frozenset[str]:
-    """Return every word of the expressions in a value, which may be a list or a mapping; a text that is none has "
-    "no words."""
+    """Return every word of the expressions in a value, perhaps a list or a mapping; other texts have no words."""
     if isinstance(value, str):
         return _words(str(value))
     # Ansible's `hostvars` are a mapping, too, but no dict.

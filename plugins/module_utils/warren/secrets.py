@@ -61,6 +61,12 @@ RUNS = ("1234567890" * 3, "abcdefghijklmnopqrstuvwxyz" * 2, "qwertyuiopasdfghjkl
 KNOWN = re.compile(rf"[\W\d_]*((change|me|my|the|{'|'.join(WORDS)})[\W\d_]*)+")
 
 
+# What comes after "is encrypted, and".
+NO_PASSWORD = (
+    "no password was given that opens it: add `--ask-vault-pass` or `--vault-password-file FILE` to the command."
+)
+
+
 def secret_problems(secrets: Mapping[str, object]) -> list[str]:
     """Return a sentence for each secret that is unfit, and for those that are the same; an empty list: all are fit.
 
@@ -126,10 +132,7 @@ def _known(text: str) -> bool:
 def _unreadable(name: str, error: Exception) -> str:
     """Return a sentence for a variable that Ansible cannot evaluate, without Ansible's, which may quote it."""
     if "crypt" in str(error):
-        return (
-            f"`{name}` is encrypted, and no password was given that opens it: add `--ask-vault-pass` or "
-            "`--vault-password-file FILE` to the command."
-        )
+        return f"`{name}` is encrypted, and {NO_PASSWORD}"
     return (
         f"`{name}` cannot be read: if it has `{{{{`, `{{%` or `{{#`, with which Ansible begins an expression, write "
         f"`!unsafe` before it, `{name}: !unsafe '…'`."

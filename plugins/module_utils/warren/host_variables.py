@@ -1,0 +1,39 @@
+"""The variables of any host, for action plugins that look at all hosts in one task."""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from ansible.template import trust_as_template
+
+PARTS = trust_as_template("{{ kit_parts | parts_of(group_names) }}")
+
+
+class HostVariables:
+    """A host, with the variables that it would have in a task of its own."""
+
+    def __init__(self, name: str, hostvars: Any, templar_for: Callable[..., Any]):
+        """Take what Ansible knows of all hosts, and what returns a templar for some `available_variables`."""
+        self.name = name
+        self.given: dict[str, Any] = hostvars.raw_get(name) | {"hostvars": hostvars}
+        self.templar_for = templar_for
+        self._templar = templar_for(available_variables=self.given)
+        # Each value takes Ansible milliseconds.
+        self._known: dict[str, Any] = {}
+
+    def value(self, name: str) -> Any:
+        """Return the value of a variable.
+
+        :raises AnsibleError: it cannot be evaluated.
+        """
+        if name not in self._known:
+            self._known[name] = self._templar.template(self.given[name])
+        return self._known[name]
+
+    @cached_property
+    def roles(self) -> list[str]:
+        """The host's roles.
+
+        :raises AnsibleError: they depend on what cannot be evaluated.
+        """
+        return self._templar.template(PARTS)
