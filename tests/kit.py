@@ -91,6 +91,20 @@ def run_action(name, facts, folder):
     return json.loads((folder / "result.json").read_text()), json.loads(file.read_text())
 
 
+def run_module(path, **arguments):
+    """Run one of the kit's modules as Ansible does; returns what it returned."""
+    done = subprocess.run(
+        [sys.executable, path],
+        input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
 def warnings_in(text):
     """The lines of an Ansible command's output that a newcomer would take for a fault of the kit."""
     return re.findall(r"^\[(?:DEPRECATION )?WARNING\].*|^.*\b[A-Z]\w*Warning: .*", text, re.MULTILINE)

@@ -2,8 +2,6 @@
 
 import base64
 import json
-import subprocess
-import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,16 +17,8 @@ MODULE = PROJECT / "plugins/modules/ask_parts.py"
 
 def ask(**questions):
     """Run the module as Ansible does; returns each part's answer."""
-    given = {"questions": base64.b64encode(json.dumps(questions).encode()).decode()}
-    done = subprocess.run(
-        [sys.executable, MODULE],
-        input=json.dumps({"ANSIBLE_MODULE_ARGS": given}),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return json.loads(done.stdout)["answers"]
+    given = base64.b64encode(json.dumps(questions).encode()).decode()
+    return kit.run_module(MODULE, questions=given)["answers"]
 
 
 @pytest.fixture

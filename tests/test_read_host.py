@@ -2,13 +2,11 @@
 
 import hashlib
 import importlib.util
-import json
 import os
 import pwd
 import socket
-import subprocess
-import sys
 
+import kit
 import pytest
 from kit import PROJECT
 
@@ -32,16 +30,7 @@ TCP6 = """\
 
 def read(**given):
     """Run the module as Ansible does."""
-    done = subprocess.run(
-        [sys.executable, MODULE],
-        input=json.dumps({"ANSIBLE_MODULE_ARGS": given}),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout)
+    return kit.run_module(MODULE, **given)
 
 
 def test_sockets_that_take_connections_are_read_and_no_others():
