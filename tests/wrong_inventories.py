@@ -51,7 +51,10 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         },
     ),
     "a password with which VRRP's configuration would break": (
-        ["at most eight characters of ASCII, none of them a space, a double quote or a backslash (`secret_keepa"],
+        [
+            "at most eight characters of ASCII, none of them a space, a double quote or a backslash",
+            "correct `secret_keepalived`",
+        ],
         {
             "groups": TWO_HAPROXIES,
             "variables": {"cluster_vip": "192.0.2.9", "keepalived_password": 'a"b'},
@@ -474,6 +477,10 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         ["The host 'w 1' cannot have this name", "`ansible_host`"],
         {"groups": {"celery_workers": {"w 1": {}}}},
     ),
+    "two hosts whose names differ only in capitals": (
+        ["W1, w1 are one name to resolvers"],
+        {"groups": {"celery_workers": {"w1": {}, "W1": {}}}},
+    ),
     "a host called localhost": (
         ["The host localhost would call itself that", "another name", "`ansible_connection: local`"],
         {"groups": {"celery_workers": {"localhost": {"ansible_host": "192.0.2.31"}}}},
@@ -523,6 +530,10 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
     "HAProxy's page on the port of AMQP": (
         ["Two would listen on port 5672 of lb1: AMQP (haproxy), and HAProxy's page", "`cluster_haproxy_stats_port`"],
         {"variables": {"cluster_haproxy_stats_port": 5672}},
+    ),
+    "Flower on the port of SSH": (
+        ["Two would listen on port 22 of w1: logins by SSH (host), and Flower's page", "Change `cluster_flower_port`"],
+        {"groups": {"monitoring": {"w1": {}}}, "variables": {"cluster_flower_port": 22}},
     ),
     "AMQP on Erlang's port": (
         ["Two would listen on port 25672 of mq1: AMQP (rabbitmq), and Erlang's distribution", "`cluster_amqp_port`"],
@@ -604,7 +615,7 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         {"variables": {"cluster_queues": []}},
     ),
     "a command that is a list": (
-        ["`cluster_web_command` is not what it should be, a list; give it a text"],
+        ["`cluster_web_command` is not what it should be, a list; give it a text, in quotes"],
         {"groups": {"web": {"w1": {}}}, "variables": {"cluster_web_command": ["gunicorn", "shop.wsgi"]}},
     ),
     "a password of a role that is a number": (
@@ -673,11 +684,11 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         {"variables": {"cluster_app_environment": {"SHOP-KEY": "x"}}},
     ),
     "an environment variable that is a list": (
-        ["`SHOP_KEY` of `celery_app_environment`", "a list; give it a text"],
+        ["`SHOP_KEY` of `cluster_app_environment`", "a list; give it a text or a number"],
         {"variables": {"cluster_app_environment": {"SHOP_KEY": ["one"]}}},
     ),
     "an environment variable that is true": (
-        ["`SHOP_DEBUG` of `celery_app_environment`", "true and false in quotes"],
+        ["`SHOP_DEBUG` of `cluster_app_environment`", "give it a text or a number", "in quotes"],
         {"variables": {"cluster_app_environment": {"SHOP_DEBUG": True}}},
     ),
     "another broker by the environment": (
@@ -880,6 +891,22 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
     "a check in no time": (
         ["`haproxy_check_interval_milliseconds` of lb1 is 1; give it a number from 100"],
         {"variables": {"haproxy_check_interval_milliseconds": 1}},
+    ),
+    "a number of processes with a fraction": (
+        ["`concurrency` of both in `cluster_worker_programs` is 4.0, a number; give it a whole number"],
+        {"variables": {"cluster_worker_programs": [PROGRAM | {"concurrency": 4.0}]}},
+    ),
+    "mirrors as a text": (
+        ["`cluster_queue_mirrors` is '2', a text; give it `all`, or a number of copies, 2 or more, without quotes"],
+        {"extra": {"cluster_queue_mirrors": "2"}},
+    ),
+    "a command that is true": (
+        ["`cluster_web_command` is not what it should be, true or false; give it a text, in quotes"],
+        {"groups": {"web": {"w1": {}}}, "variables": {"cluster_web_command": True}},
+    ),
+    "a requirement with a password": (
+        ["entry 1 in `cluster_app_extra_requirements` is '--index-url https://…@pypi.example.com'; give it a"],
+        {"variables": {"cluster_app_extra_requirements": ["--index-url https://u:hidden@pypi.example.com"]}},
     ),
     "an interval in text": (
         ["`prometheus_interval_seconds` of w1 is '15s'; give it a whole number"],

@@ -138,24 +138,33 @@ def host_names_are_names(inventory: Inventory) -> Iterator[Problem]:
 
 
 @rule
-def one_database_server(inventory: Inventory) -> Iterator[Problem]:
-    """There is one database server at most."""
-    if len(hosts := inventory.group("postgresql")) > 1:
-        yield Problem(
-            f"The databases of {few(hosts)} would know nothing of each other: leave one host under `postgresql:` "
-            "in the inventory."
-        )
+def host_names_differ(inventory: Inventory) -> Iterator[Problem]:
+    """No two hosts have names that resolvers take for one."""
+    alike: dict[str, list[str]] = {}
+    for host in inventory.group("all"):
+        alike.setdefault(host.lower(), []).append(host)
+    for hosts in alike.values():
+        if len(hosts) > 1:
+            yield Problem(
+                f"{few(hosts)} are one name to resolvers, which know no capitals: give each host another name in the "
+                "inventory."
+            )
+
+
+# Groups of which only one host is used, and what would be wrong with more.
+ALONE = {
+    "postgresql": "The databases of {all} would know nothing of each other",
+    "redis": "Everything would use the Redis of {first}, and nothing that of {others}",
+}
 
 
 @rule
-def one_redis(inventory: Inventory) -> Iterator[Problem]:
-    """There is one host for Redis at most."""
-    if len(hosts := inventory.group("redis")) > 1:
-        yield Problem(
-            f"Everything would use the Redis of {hosts[0]}, and nothing that of {few(hosts[1:])}: leave one host "
-            "under `redis:` in the "
-            "inventory."
-        )
+def one_server_of_each_kind(inventory: Inventory) -> Iterator[Problem]:
+    """There is one host for PostgreSQL at most, and one for Redis."""
+    for group, why in ALONE.items():
+        if len(hosts := inventory.group(group)) > 1:
+            said = why.format(all=few(hosts), first=hosts[0], others=few(hosts[1:]))
+            yield Problem(f"{said}: leave one host under `{group}:` in the inventory.")
 
 
 @rule

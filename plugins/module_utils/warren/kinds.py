@@ -44,12 +44,8 @@ def type_fault(wanted: str, name: str, value: object) -> Fault | None:
     :param name: what to type after `-e` for the value; empty if it lies within another.
     """
     has = _type_of(value)
-    if wanted not in GIVE or has == wanted or (has, wanted) == ("int", "float"):
-        return None
-    if wanted == "int" and isinstance(value, float) and value.is_integer():
-        return None
-    # A number is written as its digits.
-    if wanted == "str" and has in ("int", "float", "bool"):
+    # In the place of a text, a number is written as its digits.
+    if wanted not in GIVE or has == wanted or (has, wanted) in (("int", "float"), ("int", "str"), ("float", "str")):
         return None
     if has == "str" and wanted in ("int", "float", "bool"):
         meant = _meant(str(value), wanted)
@@ -64,7 +60,7 @@ GIVE = {
     "bool": "true or false",
     "int": "a whole number",
     "float": "a number",
-    "str": "a text",
+    "str": "a text, in quotes",
     "list": "a list, such as [one, two]",
     "dict": "a mapping, such as {name: value}",
 }
@@ -127,14 +123,17 @@ class Kind:
 KINDS: dict[str, Kind] = {}
 
 
-def _kind(name: str, give: str, wrong: object) -> Callable:
-    """Make a kind of a function that returns whether a text is right, or why it is not."""
+def _kind(name: str, give: str, wrong: object, *, of: tuple[str, ...] = ("str",)) -> Callable:
+    """Make a kind of a function that returns whether a value is right, or why it is not.
 
-    def add(right: Callable[[str], bool | str]) -> Callable:
+    :param of: the types that such a value may have.
+    """
+
+    def add(right: Callable[[Any], bool | str]) -> Callable:
         def fault(value: object) -> Fault | None:
-            if not isinstance(value, str):
-                quotes = ", in quotes" if isinstance(value, int | float) else ""
-                return Fault(give + quotes, CALLED[_type_of(value)])
+            if (has := _type_of(value)) not in of:
+                quotes = ", in quotes" if "str" in of and has in ("bool", "int", "float") else ""
+                return Fault(give + quotes, CALLED[has])
             said = right(value)
             return None if said is True else Fault(give, said or "")
 
@@ -144,13 +143,9 @@ def _kind(name: str, give: str, wrong: object) -> Callable:
     return add
 
 
-def _port(value: object) -> Fault | None:
-    """Return what is wrong with a port."""
-    return None if _number(value, 1, 65535) is None and isinstance(value, int) else Fault(GIVE_PORT)
-
-
-GIVE_PORT = "a port, a number from 1 to 65535"
-KINDS["port"] = Kind(GIVE_PORT, _port, 70000)
+@_kind("port", "a port, a number from 1 to 65535", 70000, of=("int",))
+def _port(number: int) -> bool:
+    return 1 <= number <= 65535
 
 
 @_kind("ipv4", "an IPv4 address of its own, such as 192.0.2.11", "mq1.example.com")
@@ -328,9 +323,11 @@ def _broker_size(text: str) -> bool | str:
     return bool(re.fullmatch(r"[1-9][0-9]*(k|ki|M|Mi|G|Gi|T|Ti|kB|KB|KiB|MB|MiB|GB|GiB|TB|TiB)", text))
 
 
-@_kind("mirrors", "`all`, or a number of copies, 2 or more", 1)
-def _mirrors(text: str) -> bool:
-    return text == "all"
+@_kind("mirrors", "`all`, or a number of copies, 2 or more, without quotes", 1, of=("str", "int"))
+def _mirrors(copies: str | int) -> bool | str:
+    if isinstance(copies, str):
+        return copies == "all" or ("a text" if copies.isdigit() else False)
+    return copies >= 2 or "no second copy"
 
 
 @cache
@@ -351,26 +348,11 @@ def _calendar(text: str) -> bool:
     return bool(re.fullmatch(r"[A-Za-z0-9*,.:/~ +_-]+", text))
 
 
-def _value(value: object) -> Fault | None:
-    """Return what is wrong with the value of an environment variable, which may be a number."""
-    give = "a text or a number; true and false in quotes, as programs read texts"
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return Fault(give, CALLED[_type_of(value)])
-    return Fault(give, "a text with a zero byte") if "\0" in str(value) else None
-
-
-KINDS["value"] = Kind("a text, or a number", _value, True)
-
-
-def _copies(value: object) -> Fault | None:
-    """Return what is wrong with the number of mirrors, which is a number or a word."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return None if value >= 2 else Fault(KINDS["mirrors"].give, "no second copy")
-    return _word_mirrors(value)
-
-
-_word_mirrors = KINDS["mirrors"].fault
-KINDS["mirrors"] = Kind(KINDS["mirrors"].give, _copies, 1)
+@_kind(
+    "value", "a text or a number; true and false in quotes, as programs read texts", True, of=("str", "int", "float")
+)
+def _value(value: str | float) -> bool | str:
+    return "a text with a zero byte" if "\0" in str(value) else True
 
 
 def faults(
