@@ -348,9 +348,7 @@ def _calendar(text: str) -> bool:
     return bool(re.fullmatch(r"[A-Za-z0-9*,.:/~ +_-]+", text))
 
 
-@_kind(
-    "value", "a text or a number; true and false in quotes, as programs read texts", True, of=("str", "int", "float")
-)
+@_kind("value", "a text or a number", True, of=("str", "int", "float"))
 def _value(value: str | float) -> bool | str:
     return "a text with a zero byte" if "\0" in str(value) else True
 
