@@ -1049,6 +1049,8 @@ CASES_OF_HOSTS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "a host that cannot be reached": (
         ["w1 cannot be reached", "`ssh operator@127.0.0.1`", "`--limit 'all:!w1'`"],
         {
+            # The hosts answer themselves.
+            "extra": {"preflight_said": None},
             "groups": {
                 "celery_workers": {
                     "w1": {
