@@ -51,6 +51,12 @@ def test_a_fault_of_one_host_is_found(tmp_path):
     assert said.startswith("`celery_worker_log_level` of w2 is 'LOUD'; give it one of DEBUG, INFO")
 
 
+def test_a_fault_of_one_host_is_found_behind_a_name_that_is_put_together(tmp_path):
+    hosts = {"w1": {"level_of_all": "INFO"}, "w2": {"level_of_all": "LOUD"}, "w3": {"level_of_all": "INFO"}}
+    said = check(tmp_path, hosts, celery_worker_log_level="{{ lookup('vars', 'level_of' ~ '_all') }}")
+    assert said.startswith("`celery_worker_log_level` of w2 is 'LOUD'; give it one of DEBUG, INFO")
+
+
 def test_an_input_that_cannot_be_filled_in_is_named(tmp_path):
     said = check(tmp_path, {"w1": {"celery_worker_log_level": "{{ no_such_name }}"}})
     assert said.startswith("`celery_worker_log_level` of w1 cannot be evaluated, as `no_such_name` is not defined")

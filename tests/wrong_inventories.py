@@ -1061,7 +1061,7 @@ CASES_OF_HOSTS: dict[str, tuple[list[str], dict[str, Any]]] = {
                         "ansible_user": "operator",
                     }
                 }
-            }
+            },
         },
     ),
 }

@@ -47,13 +47,13 @@ class ActionModule(ActionBase):
         """Check the hosts; fails with a sentence for each thing that is wrong."""
         result = super().run(tmp, task_vars)
         wanted = typed(host_rules.Wanted, self._task.args["wanted"], "the kit")
-        hosts = [self._host(name, task_vars["hostvars"]) for name in task_vars["ansible_play_hosts"]]
+        hosts = [self._host(name, task_vars) for name in task_vars["ansible_play_hosts"]]
         said = some(host_rules.wrong_hosts(hosts, wanted))
         return result | ({"failed": True, "msg": "\n".join(said)} if said else {"changed": False})
 
-    def _host(self, name: str, hostvars: Any) -> host_rules.Host:
+    def _host(self, name: str, task_vars: dict[str, Any]) -> host_rules.Host:
         """Return a host, and what it has said."""
-        of_host = HostVariables(name, hostvars, self._templar.copy_with_new_env)
+        of_host = HostVariables(name, task_vars, self._templar.copy_with_new_env)
         given, value, parts = of_host.given, of_host.value, of_host.roles
         facts = given["ansible_facts"]
         about = given[self._task.args["said"]] | {

@@ -78,7 +78,7 @@ class ActionModule(ActionBase):
         if role := self._task.args.get("role"):
             host = task_vars["inventory_hostname"]
             complaints = Complaints([host])
-            check_role(role, host, task_vars, self._loader, self._templar.copy_with_new_env, complaints)
+            check_role(role, host, task_vars, self._loader, self._templar.copy_with_new_env, complaints, {})
             said = " ".join(complaints.sentences())
         else:
             try:

@@ -13,7 +13,7 @@ from ansible.plugins.action import ActionBase
 sys.path.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
 
 from warren import inventory_rules
-from warren.checks import Complaints, check_role, not_evaluated
+from warren.checks import Complaints, Right, check_role, not_evaluated
 from warren.host_rules import Claim, claims_of
 from warren.host_variables import HostVariables
 from warren.inputs import known_groups, known_inputs, unknown_inputs
@@ -55,7 +55,7 @@ class Host(HostVariables):
         except (AnsibleError, ValueError, TypeError):
             return []
 
-    def check_roles(self, loader: DataLoader, said: Complaints) -> None:
+    def check_roles(self, loader: DataLoader, said: Complaints, known: Right) -> None:
         """Say what is wrong with the inputs of the host's roles."""
         try:
             roles = self.roles
@@ -65,7 +65,7 @@ class Host(HostVariables):
                 said.about(self.name, "kit_parts", "`kit_parts`", not_evaluated("kit_parts", error))
             return
         for role in roles:
-            check_role(role, self.name, self.given, loader, self.templar_for, said)
+            check_role(role, self.name, self.given, loader, self.templar_for, said, known)
 
 
 class ActionModule(ActionBase):
@@ -77,14 +77,14 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict:
         """Check the inventory; fails with a sentence for each thing that is wrong."""
         result = super().run(tmp, task_vars)
-        hostvars, templar_for = task_vars["hostvars"], self._templar.copy_with_new_env
-        hosts = [Host(name, hostvars, templar_for) for name in self._task.args["hosts"]]
+        hosts = [Host(name, task_vars, self._templar.copy_with_new_env) for name in self._task.args["hosts"]]
         said = Complaints([host.name for host in hosts])
         self._check_names(hosts, task_vars, said)
         self._check_secrets(hosts[0], task_vars, said)
         self._check_facts(hosts, task_vars, said)
+        known: Right = {}
         for host in hosts:
-            host.check_roles(self._loader, said)
+            host.check_roles(self._loader, said, known)
         sentences = said.sentences()
         return result | ({"failed": True, "msg": "\n".join(sentences)} if sentences else {"changed": False})
 

@@ -11,7 +11,7 @@ from ansible.parsing.dataloader import DataLoader
 from . import roles
 from .inventory_rules import few
 from .kinds import Fault, faults
-from .rules import Derived, wrong_by
+from .rules import Derived, Sources, names_of, wrong_by
 from .secrets import NO_PASSWORD
 
 MOST_SHOWN = 60
@@ -130,32 +130,59 @@ def not_evaluated(name: str, error: AnsibleError) -> str:
     return f"cannot be evaluated: {reason}. Correct it in the inventory or its group_vars."
 
 
+# What was found right for some host: the value of an input, or nothing for what else was checked. By what was checked,
+# and by what that depends on: 300 hosts that differ in a name and an address have the same in almost everything.
+Right = dict[tuple[Any, ...], Any]
+
+
 def check_role(
-    role: str, host: str, given: dict[str, Any], loader: DataLoader, templar_for: Callable[..., Any], said: Complaints
+    role: str,
+    host: str,
+    given: dict[str, Any],
+    loader: DataLoader,
+    templar_for: Callable[..., Any],
+    said: Complaints,
+    known: Right,
 ) -> None:
     """Say what is wrong with the inputs of a role on a host, except those that follow from wrong ones.
 
     :param given: the host's variables, as they are written.
     :param templar_for: returns a templar for some `available_variables`.
+    :param known: what was right for other hosts, to which this adds. Their variables must still exist.
     """
     files = ["rules.yml"] if roles.has_rules(role) else []
     variables = roles.variables_of(loader, role, given, *files)
-    derived = Derived(variables, said.wrong_on(host))
+    derived, sources = Derived(variables, said.wrong_on(host)), Sources(variables)
     options = {name: of for name, of in roles.options_of(role).items() if not derived.from_wrong(name)}
     templar = templar_for(available_variables=variables)
     right: dict[str, Any] = {}
     for name in [name for name in options if name in variables]:
-        try:
-            value = templar.template(variables[name])
-        except AnsibleError as error:
-            said.about(host, name, f"`{name}`", not_evaluated(name, error))
-            continue
-        if not said.wrong_value(host, name, value, options[name], roles.kinds_of(role, name)):
-            right[name] = value
+        key = (role, name, sources.of([name]))
+        if key not in known:
+            try:
+                value = templar.template(variables[name])
+            except AnsibleError as error:
+                said.about(host, name, f"`{name}`", not_evaluated(name, error))
+                continue
+            if said.wrong_value(host, name, value, options[name], roles.kinds_of(role, name)):
+                continue
+            known[key] = value
+        right[name] = known[key]
     unknown = options.keys() & variables.keys() - right.keys()
-    said.unfit(host, right, {name: of for name, of in options.items() if name not in unknown}, role)
+    fitting = {name: of for name, of in options.items() if name not in unknown}
+    key = (role, frozenset(fitting), sources.of(right))
+    if key not in known and not said.unfit(host, right, fitting, role):
+        known[key] = None
     if files:
         derived = Derived(variables, said.wrong_on(host))
-        rules = [rule for rule in variables.get(f"__{role}_rules", []) if not derived.judges_wrong(rule)]
-        for sentence in wrong_by(rules, variables | right, templar_for):
+        rules = {
+            (role, rule["name"], sources.of(names_of(rule))): rule
+            for rule in variables.get(f"__{role}_rules", [])
+            if not derived.judges_wrong(rule)
+        }
+        new = {key: rule for key, rule in rules.items() if key not in known}
+        sentences = wrong_by(list(new.values()), variables | right, templar_for)
+        for sentence in sentences:
             said.say(sentence)
+        if not sentences:
+            known |= dict.fromkeys(new)

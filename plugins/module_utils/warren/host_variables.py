@@ -6,16 +6,19 @@ from typing import Any
 
 from ansible.template import trust_as_template
 
+SHARED = ("hostvars", "groups", "ansible_inventory_sources", "playbook_dir")
 PARTS = trust_as_template("{{ kit_parts | parts_of(group_names) }}")
 
 
 class HostVariables:
     """A host, with the variables that it would have in a task of its own."""
 
-    def __init__(self, name: str, hostvars: Any, templar_for: Callable[..., Any]):
-        """Take what Ansible knows of all hosts, and what returns a templar for some `available_variables`."""
+    def __init__(self, name: str, task_vars: dict[str, Any], templar_for: Callable[..., Any]):
+        """Take the variables of a task, and what returns a templar for some `available_variables`."""
         self.name = name
-        self.given: dict[str, Any] = hostvars.raw_get(name) | {"hostvars": hostvars}
+        # The same object for all hosts where it is the same; Ansible makes one for each.
+        shared = {key: task_vars[key] for key in SHARED if key in task_vars}
+        self.given: dict[str, Any] = task_vars["hostvars"].raw_get(name) | shared
         self.templar_for = templar_for
         self._templar = templar_for(available_variables=self.given)
         # Each value takes Ansible milliseconds.

@@ -70,8 +70,43 @@ class Derived:
 
     def judges_wrong(self, rule: Mapping[str, Any]) -> bool:
         """Return whether a rule looks at a variable that follows from a wrong one."""
-        wanted = rule["that"] if isinstance(rule["that"], list) else [rule["that"]]
-        return any(map(self.from_wrong, names_in(["{{" + str(text) for text in wanted] + [rule.get("loop", "")])))
+        return any(map(self.from_wrong, names_of(rule)))
+
+
+# An expression with one of these may name variables that only its result shows, as in lookup('vars', 'size_' ~ size).
+NAMED_WHILE_FILLED_IN = frozenset({"vars", "varnames", "template"})
+
+
+class Sources:
+    """What the values of variables depend on, by the names in their expressions."""
+
+    def __init__(self, variables: Mapping[str, Any]):
+        """Take the variables as they are written."""
+        self._variables = variables
+        self._found: dict[frozenset[str], frozenset[tuple[str, int]]] = {}
+
+    def of(self, names: Collection[str]) -> frozenset[tuple[str, int]]:
+        """Return the variables that some follow from, themselves included, each with the identity of what is written.
+
+        Where two hosts have the same, the same comes out: nothing that is written for one of them alone is among it.
+        """
+        if (key := frozenset(names)) not in self._found:
+            seen: set[str] = set()
+            todo = list(key)
+            while todo:
+                if (name := todo.pop()) not in seen:
+                    seen.add(name)
+                    todo += names_in(self._variables.get(name))
+            if seen & NAMED_WHILE_FILLED_IN:
+                seen.add("inventory_hostname")
+            self._found[key] = frozenset((name, id(self._variables[name])) for name in seen & self._variables.keys())
+        return self._found[key]
+
+
+def names_of(rule: Mapping[str, Any]) -> frozenset[str]:
+    """Return every word of the expressions that decide whether a rule is broken."""
+    wanted = rule["that"] if isinstance(rule["that"], list) else [rule["that"]]
+    return names_in(["{{" + str(text) for text in wanted] + [rule.get("loop", "")])
 
 
 def names_in(value: Any) -> frozenset[str]:
