@@ -34,6 +34,7 @@ def limited():
     pass
 """
 START_SECONDS, TRIES = 2, 4
+WATCHDOG = PROJECT / "roles/celery_worker/files/celery-watchdog"
 
 
 class Worker:
@@ -79,15 +80,15 @@ class Worker:
 
     def watch(self):
         """What the watchdog says in one run, and tells Prometheus."""
-        watchdog = PROJECT / "roles/celery_worker/files/celery-watchdog"
         done = subprocess.run(
             [
                 sys.executable,
-                watchdog,
+                WATCHDOG,
                 self.folder / "run",
                 "celerycontrol",
                 "here",
                 str(TRIES),
+                "0",
                 self.folder,
                 "default",
             ],
@@ -178,3 +179,33 @@ def test_what_is_remembered_of_a_pool_ends_with_its_program(start):
     (worker.folder / "supervisorctl").write_text("#!/bin/sh\necho 'default   STOPPED   Nov 27 08:18 PM'\n")
     assert worker.watch() == ("", "")
     assert json.loads((worker.folder / "pools.json").read_text()) == {}
+
+
+@pytest.mark.parametrize(
+    ("uptime", "killed"),
+    [("0:00:09", False), ("0:06:39", False), ("0:06:41", True), ("1 day, 0:00:00", True), ("12 days, 1:02:03", True)],
+)
+def test_a_program_that_may_still_import_the_project_is_left_alone(tmp_path, uptime, killed):
+    program = subprocess.Popen(["sleep", "300"], start_new_session=True)
+    try:
+        for name, text in {
+            "supervisorctl": f"echo 'default   RUNNING   pid {program.pid}, uptime {uptime}'",
+            # Nobody answers.
+            "run": "echo {}",
+        }.items():
+            (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+            (tmp_path / name).chmod(0o755)
+        done = subprocess.run(
+            [sys.executable, WATCHDOG, tmp_path / "run", "celerycontrol", "here", "1", "400", tmp_path, "default"],
+            env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        time.sleep(0.2)
+        assert (program.poll() is not None, "killing it" in done.stdout) == (killed, killed)
+    finally:
+        program.kill()
+        program.wait()
