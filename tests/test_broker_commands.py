@@ -3,7 +3,9 @@
 import contextlib
 import json
 
+import amqp
 import pytest
+from cluster_changes import changed_queues
 from kit import PROJECT
 from kombu import Connection, Queue
 from rabbitmq import COMMANDS, free_port, running_rabbitmq, url_of
@@ -84,6 +86,80 @@ def test_a_virtual_host_that_is_not_there_has_nothing(broker):
     found = read(broker.run(STATUS, "nowhere"))
     assert (found["leads"], found["policies"], found["permissions"]) == ([], [], [])
     assert {host["name"] for host in found["virtual_hosts"]} == {"/", STRANGE}
+
+
+# What somebody may have declared under the name of a task queue: arguments, options, and whether a client of the kit is
+# refused, with and without `max_priority: 3`.
+SOMEBODYS = {
+    "plain": ({}, {}, (False, True)),
+    "classic": ({"x-queue-type": "classic"}, {}, (False, True)),
+    "urgent": ({"x-max-priority": 3}, {}, (True, False)),
+    "zero": ({"x-max-priority": 0}, {}, (True, True)),
+    "unknown": ({"x-colour": {"red": [1, True]}}, {}, (False, True)),
+    "quorum": ({"x-queue-type": "quorum"}, {}, (True, True)),
+    "stream": ({"x-queue-type": "stream"}, {}, (True, True)),
+    "ttl": ({"x-message-ttl": 1000}, {}, (True, True)),
+    "length": ({"x-max-length": 5}, {}, (True, True)),
+    "dead": ({"x-dead-letter-exchange": "morgue"}, {}, (True, True)),
+    "lazy": ({"x-queue-mode": "lazy"}, {}, (True, True)),
+    "single": ({"x-single-active-consumer": True}, {}, (True, True)),
+    "transient": ({}, {"durable": False}, (True, True)),
+    "automatic": ({}, {"auto_delete": True}, (True, True)),
+    "exclusive": ({}, {"durable": False, "exclusive": True}, (True, True)),
+}
+
+
+def refuses(connection, exchange=None, **queue):
+    """Whether the broker refuses what a client declares."""
+    channel = connection.channel()
+    try:
+        if exchange:
+            channel.exchange_declare(exchange, "direct", durable=True, auto_delete=False)
+        else:
+            channel.queue_declare(durable=True, auto_delete=False, **queue)
+        channel.close()
+    except (amqp.PreconditionFailed, amqp.ResourceLocked):
+        return True
+    return False
+
+
+@pytest.fixture
+def two(broker):
+    """Somebody's connection to a virtual host that only they use, and that of a client of the kit."""
+    broker.ctl("add_vhost", "somebody")
+    broker.ctl("set_permissions", "-p", "somebody", "guest", ".*", ".*", ".*")
+    url = url_of(broker.port)[0].rstrip("/") + "/somebody"
+    with Connection(url) as somebodys, Connection(url) as ours:
+        yield somebodys, ours
+    broker.ctl("delete_vhost", "somebody")
+
+
+def test_a_queue_is_refused_as_the_broker_would_refuse_its_clients(broker, two):
+    somebodys, ours = two
+    for name, (arguments, options, _) in SOMEBODYS.items():
+        options = {"durable": True, "auto_delete": False} | options
+        somebodys.channel().queue_declare(name, arguments=arguments, **options)
+    answer = {"rc": 0, "stdout": broker.run(STATUS, "somebody").stdout}
+    for name, (_, _, refused) in SOMEBODYS.items():
+        for most, wanted in zip((0, 3), refused, strict=True):
+            arguments = {"x-max-priority": most} if most else {}
+            assert refuses(ours, queue=name, arguments=arguments) == wanted, (name, most)
+            said = changed_queues([{"answers": {"rabbitmq": answer}}], [{"name": name, "max_priority": most}])
+            assert len(said) == wanted, (name, most, said)
+
+
+def test_an_exchange_is_refused_as_the_broker_would_refuse_its_clients(broker, two):
+    somebodys, ours = two
+    channel = somebodys.channel()
+    channel.exchange_declare("same", "direct", durable=True, auto_delete=False)
+    channel.exchange_declare("topic", "topic", durable=True, auto_delete=False)
+    channel.exchange_declare("transient", "direct", durable=False, auto_delete=False)
+    other = {"alternate-exchange": "topic"}
+    channel.exchange_declare("other", "direct", durable=True, auto_delete=False, arguments=other)
+    answer = {"rc": 0, "stdout": broker.run(STATUS, "somebody").stdout}
+    for name in ("same", "topic", "transient", "other"):
+        assert refuses(ours, exchange=name) == (name != "same"), name
+        assert len(changed_queues([{"answers": {"rabbitmq": answer}}], [{"name": name}])) == (name != "same"), name
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,18 @@ POLICIES = [{"name": "ha", "pattern": "^(default|mail)$"}]
 
 
 def broker(*leads, state="running", **more):
-    found = {"state": state, "policies": POLICIES, "leads": leads} | more if state == "running" else {"state": state}
+    found = (
+        {"state": state, "policies": POLICIES, "leads": leads, "exchanges": []} | more
+        if state == "running"
+        else {"state": state}
+    )
     return {"answers": {"rabbitmq": {"rc": 0, "stdout": json.dumps(found), "stderr": ""}}}
 
 
 def queue(name, ready, unacknowledged=0, max_priority=0):
-    return {"name": name, "ready": ready, "unacknowledged": unacknowledged, "max_priority": max_priority}
+    arguments = {"x-max-priority": max_priority} if max_priority else {}
+    kept = {"durable": True, "auto_delete": False, "exclusive": False, "arguments": arguments}
+    return {"name": name, "ready": ready, "unacknowledged": unacknowledged} | kept
 
 
 SAID = [
@@ -32,12 +38,41 @@ SAID = [
     [
         ([{"name": "default", "max_priority": 10}, {"name": "mail"}, {"name": "new", "max_priority": 5}], []),
         ([{"name": "mail", "max_priority": 0}], []),
-        ([{"name": "default"}], ["the queue default has `max_priority: 10` and would need 0"]),
-        ([{"name": "mail", "max_priority": 3}], ["the queue mail has `max_priority: 0` and would need 3"]),
+        ([{"name": "default"}], ["the queue default has `max_priority: 10` and would need none"]),
+        ([{"name": "mail", "max_priority": 3}], ["the queue mail has `max_priority: none` and would need 3"]),
     ],
 )
 def test_a_changed_priority_is_said(queues, sentences):
     assert changed_queues(SAID, queues) == sentences
+
+
+@pytest.mark.parametrize(
+    ("differing", "said"),
+    [
+        ({"arguments": {"x-queue-type": "classic"}}, []),
+        (
+            {"arguments": {"x-queue-type": "stream"}},
+            ["the queue mail has `x-queue-type: stream` and would need none"],
+        ),
+        (
+            {"durable": False, "arguments": {"x-message-ttl": 60000, "x-dead-letter-exchange": "`id`\x1b"}},
+            [
+                "the queue mail has `x-message-ttl: 60000` and would need none, `x-dead-letter-exchange: 'id'?` and "
+                "would need none, `durable: false` and would need true"
+            ],
+        ),
+        ({"exclusive": True}, ["the queue mail has `exclusive: true` and would need false"]),
+    ],
+)
+def test_a_queue_that_is_something_else_is_said(differing, said):
+    assert changed_queues([broker(queue("mail", 0) | differing)], [{"name": "mail"}]) == said
+
+
+def test_an_exchange_that_is_something_else_is_said():
+    topic = {"name": "mail", "type": "topic", "durable": True, "auto_delete": False, "internal": False, "arguments": {}}
+    said = changed_queues([broker(exchanges=[topic])], [{"name": "mail"}])
+    assert said == ["the exchange mail has `type: topic` and would need direct"]
+    assert changed_queues([broker(exchanges=[topic | {"type": "direct"}])], [{"name": "mail"}]) == []
 
 
 @pytest.mark.parametrize(

@@ -9,19 +9,60 @@ import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+from warren import model
+
+# What clients of the kit declare, as roles/celery_app/templates/celeryconfig.py.j2 has it.
+DECLARED = {"durable": True, "auto_delete": False}
+EXCHANGE = {"type": "direct", "internal": False}
+
 
 def changed_queues(said: Iterable[Mapping[str, Any]], queues: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return a sentence for each queue that exists with another `max_priority`; RabbitMQ cannot change it.
+    """Return a sentence for each queue or exchange that exists as something else than what clients declare.
+
+    RabbitMQ changes neither, and refuses the declaration again and again.
 
     :param said: what the module ask_parts returned of each broker; one that does not run counts for nothing.
-    :param queues: what clients declare, each with `name` and perhaps `max_priority`.
+    :param queues: what clients declare, each with `name` and perhaps `max_priority`; the exchange has the same name.
     """
-    now = {queue["name"]: queue["max_priority"] for broker in _running(said) for queue in broker["leads"]}
-    return [
-        f"the queue {queue['name']} has `max_priority: {now[queue['name']]}` and would need {wanted}"
-        for queue in queues
-        if queue["name"] in now and now[queue["name"]] != (wanted := queue.get("max_priority") or 0)
+    brokers = list(_running(said))
+    found = {queue["name"]: queue for broker in brokers for queue in broker["leads"]}
+    exchanges = {exchange["name"]: exchange for broker in brokers for exchange in broker["exchanges"]}
+    sentences = []
+    for queue in queues:
+        name, most = queue["name"], queue.get("max_priority")
+        wanted = DECLARED | {"exclusive": False} | ({"max_priority": most} if most else {})
+        sentences += _about_changed(f"the queue {name}", found.get(name), wanted)
+        sentences += _about_changed(f"the exchange {name}", exchanges.get(name), DECLARED | EXCHANGE)
+    return sentences
+
+
+def _about_changed(what: str, found: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> list[str]:
+    """Return a sentence if something exists and is not as wanted.
+
+    :param found: what the broker says of it; None where it does not exist.
+    :param wanted: its properties and arguments, without those that it must not have.
+    """
+    if found is None:
+        return []
+    arguments = dict(found["arguments"])
+    if "x-max-priority" in arguments:
+        arguments["max_priority"] = arguments.pop("x-max-priority")
+    # To the broker, this is the same as no argument.
+    if arguments.get("x-queue-type") == "classic":
+        del arguments["x-queue-type"]
+    has = arguments | {key: found[key] for key in wanted if key in found}
+    differing = [
+        f"`{key}: {_shown(has.get(key))}` and would need {_shown(wanted.get(key))}"
+        for key in [*has, *(wanted.keys() - has.keys())]
+        if has.get(key) != wanted.get(key)
     ]
+    return [f"{what} has {', '.join(differing)}"] if differing else []
+
+
+def _shown(value: Any) -> str:
+    """Return a value as YAML has it, with nothing that a terminal would do; `none` for none."""
+    text = value if isinstance(value, str) else "none" if value is None else json.dumps(value)
+    return model.shown(text)
 
 
 def abandoned_queues(said: Iterable[Mapping[str, Any]], policies: Iterable[Mapping[str, Any]]) -> list[str]:
