@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import fields
 
 import kit
 import pytest
@@ -21,8 +22,8 @@ from cluster_facts import (
     without,
     worker,
 )
-from warren import screen
-from warren.model import Cluster
+from warren import doctor, screen
+from warren.model import Cluster, Program, Scheduler
 
 FORMATS = (kit.PROJECT / "docs/formats.md").read_text()
 
@@ -400,11 +401,46 @@ def test_what_the_action_cannot_do_is_a_sentence(tmp_path, file):
 
 def test_the_format_of_each_section_is_documented(facts):
     """The fields of docs/formats.md are those that lines have."""
-    documented = {}
-    for title, fields in re.findall(r"^\| (\w+) \| ((?:`\w+`,? ?)+)\| .+ \| .+ \|$", FORMATS, re.MULTILINE):
-        documented.setdefault(title, []).extend(re.findall(r"\w+", fields))
+    said = {}
+    for title, names in re.findall(r"^\| (\w+) \| ((?:`\w+`,? ?)+)\| .+ \| .+ \|$", FORMATS, re.MULTILINE):
+        said.setdefault(title, []).extend(re.findall(r"\w+", names))
     found = {
         title: sorted({name for line in lines for name in line} - {"name", "problems"})
         for title, lines in status_of(facts)["parts"].items()
     }
-    assert {title: sorted(names) for title, names in documented.items()} == found
+    assert {title: sorted(names) for title, names in said.items()} == found
+
+
+def documented(section):
+    """The fields in the rows of a section of docs/formats.md: the first column whose texts are in backticks."""
+    text = FORMATS.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\|(?: \w+ \|)? ((?:`[^`]+`(?:, )?)+) \|", text, re.MULTILINE)
+    return {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+
+
+def fields_of(value, prefix=""):
+    """The names of a dict's fields, and those of the dicts that its lists hold."""
+    names = set()
+    for name, item in value.items():
+        names.add(prefix + name)
+        for one in item if isinstance(item, list) else []:
+            names |= fields_of(one, f"{prefix}{name}[].") if isinstance(one, dict) else set()
+    return names
+
+
+def test_each_field_of_the_files_is_documented(facts):
+    status = status_of(facts)
+    assert status.keys() <= documented(".cache/status.json")
+    assert fields_of(doctor.verdict(facts, doctor.examine(facts))) == documented(".cache/verify.json")
+
+
+def test_each_field_of_what_programs_answer_is_documented():
+    said = documented(".cache/status.json") | documented("What only the doctor looks at")
+    # The size of a pool has another name on the screen.
+    names = {field.name for kind in (Program, Scheduler) for field in fields(kind)} - {"concurrency"}
+    assert names <= said
+
+
+def test_what_a_release_is_measured_for_is_documented():
+    said = (kit.PROJECT / "roles/celery_app/files/check_app.py").read_text().split('"""')[1]
+    assert documented("measured.json of a release") == set(re.findall(r"^    (\w+) -- ", said, re.MULTILINE))
