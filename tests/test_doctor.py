@@ -757,3 +757,19 @@ def test_the_action_fails_where_something_is_not_known(facts, tmp_path):
     assert done["screen"].splitlines()[-1].endswith("1 wrong, 1 not known\x1b[0m")
     (finding,) = [finding for finding in written["checks"] if finding["verdict"] == "unknown"]
     assert finding["unknown"] == ["mon1: refused; there, type `supervisorctl status flower`"]
+
+
+@pytest.mark.parametrize(
+    ("program", "sentence"),
+    [
+        ({"pool": "solo"}, "gives no answer, as a program with the pool solo does while a task runs"),
+        ({"watchdog": False}, "gives no answer"),
+    ],
+)
+def test_what_the_watchdog_leaves_alone_is_killed_by_hand(facts, program, sentence):
+    facts["programs"]["w1"] = [facts["programs"]["w1"][0] | program]
+    facts["answers"]["w1"]["celery_worker"] = worker(answering=False)
+    finding = findings(facts)["no worker is a zombie"]
+    assert finding.wrong == [f"default@w1 runs and {sentence}"]
+    assert "celery-watchdog" not in finding.repair
+    assert finding.repair.endswith("`kill -KILL -- -$(supervisorctl pid default)` on w1")

@@ -78,7 +78,7 @@ class Worker:
         code = f"import shop\nfor _ in range({number}): shop.app.send_task({task!r}, {arguments!r}, **{options!r})"
         subprocess.run(["python", "-c", code], cwd=self.folder, env=self.environment, check=True, timeout=60)
 
-    def watch(self):
+    def watch(self, program="default"):
         """What the watchdog says in one run, and tells Prometheus."""
         done = subprocess.run(
             [
@@ -90,7 +90,7 @@ class Worker:
                 str(TRIES),
                 "0",
                 self.folder,
-                "default",
+                program,
             ],
             env=self.environment,
             capture_output=True,
@@ -157,6 +157,21 @@ def test_a_worker_whose_processes_stand_still_is_restarted(start):
     assert "holds tasks and has begun none for" in runs[-1][0]
     assert "alive_timeout" not in runs[-1][0]
     assert len(runs) >= TRIES
+
+
+def test_a_program_that_is_only_looked_at_is_told_of_and_left_alone(start):
+    worker = start()
+    os.kill(int(worker.child()), 19)
+    worker.send("shop.pay", 6)
+    for _ in range(TRIES + 4):
+        said, metric = worker.watch("default:look")
+        assert said == ""
+        time.sleep(1)
+    assert metric == 'warren_pool_idle{program="default"} 1\n'
+    # Frozen itself, it gives no answer.
+    os.kill(worker.process.pid, 19)
+    assert worker.watch("default:look") == ("", "")
+    assert worker.process.poll() is None
 
 
 def test_a_worker_that_works_or_has_nothing_to_do_is_left_alone(start):

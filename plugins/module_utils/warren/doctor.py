@@ -409,12 +409,23 @@ def no_worker_is_a_zombie(cluster: Cluster) -> Result:
     running = {name: program for name, program in cluster.programs.known.items() if program.state == "RUNNING"}
     silent = [name for name, program in running.items() if not program.answering]
     ended = {name: program.zombies for name, program in running.items() if program.zombies}
-    wrong = [f"{name} runs and gives no answer" for name in silent]
+    programs = cluster.facts["programs"].items()
+    wanted = {f"{program['name']}@{host}": program for host, listed in programs for program in listed}
+    solo = [name for name in silent if wanted[name].get("pool") == "solo"]
+    because = ", as a program with the pool solo does while a task runs"
+    wrong = [f"{name} runs and gives no answer{because if name in solo else ''}" for name in silent]
     wrong += [f"{name} has {count} ended processes" for name, count in ended.items()]
     # A frozen program does not hear supervisord, which would wait for its tasks; the watchdog kills it.
-    first = next(iter([*silent, *ended]), "PROGRAM@HOST")
-    watchdog = f"`systemctl start celery-watchdog` on {first.partition('@')[2]}"
-    repair = watchdog if silent else on_its_host(first, "supervisorctl restart")
+    watched = [name for name in silent if name not in solo and wanted[name].get("watchdog", True)]
+    if watched:
+        repair = f"`systemctl start celery-watchdog` on {watched[0].partition('@')[2]}"
+    elif silent:
+        # It leads a process group of its own, as the watchdog uses it.
+        name, _, host = silent[0].partition("@")
+        repair = "look whether a task runs that may take long, in the program's log; if not, "
+        repair += f"`kill -KILL -- -$(supervisorctl pid {shlex.quote(name)})` on {host}"
+    else:
+        repair = on_its_host(next(iter(ended), "PROGRAM@HOST"), "supervisorctl restart")
     return f"{len(running)} of {len(cluster.programs.known)} programs run", wrong, repair
 
 
