@@ -1,10 +1,12 @@
 """The build of a release, from what people have: real projects, with packages of PyPI."""
 
 import hashlib
+import io
 import os
 import subprocess
 import sys
 import tarfile
+import zipfile
 
 import pytest
 from kit import PROJECT
@@ -111,6 +113,49 @@ def test_a_pylock(tmp_path, environment, locked):
     lock = f'lock-version = "1.0"\n{packages}[[packages]]\nname = "common"\ndirectory = {{path = "libs/common"}}\n'
     found = build(tmp_path, FILES | OF_A_LIBRARY | {"pylock.toml": lock}, "pylock.toml", environment, packages=[])
     assert (found["celery"], found["common"]) == ("5.6.3", "2")
+
+
+def test_a_pylock_with_archives_by_path(tmp_path, environment, locked):
+    """What it names by a path lies in the project, and is installed from there with its hash checked."""
+    vendor = tmp_path / "source/vendor"
+    vendor.mkdir(parents=True)
+    information = "Metadata-Version: 2.1\nName: {}\nVersion: 2\n"
+    for name in ("common", "other"):
+        with tarfile.open(vendor / f"{name}-2.tar.gz", "w:gz") as packed:
+            for path, text in {
+                "pyproject.toml": COMMON.replace("common", name),
+                "PKG-INFO": information.format(name),
+                f"{name}.py": "",
+            }.items():
+                entry = tarfile.TarInfo(f"{name}-2/{path}")
+                entry.size = len(text)
+                packed.addfile(entry, io.BytesIO(text.encode()))
+    # Not for this machine.
+    (vendor / "parts-2-cp311-cp311-win_amd64.whl").write_bytes(b"")
+    with zipfile.ZipFile(vendor / "parts-2-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("parts.py", "")
+        wheel.writestr("parts-2.dist-info/METADATA", information.format("parts"))
+        wheel.writestr("parts-2.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr("parts-2.dist-info/RECORD", "")
+
+    def about(name):
+        checksum = hashlib.sha256((vendor / name).read_bytes()).hexdigest()
+        return f'{{path = "vendor/{name}", hashes = {{sha256 = "{checksum}"}}}}'
+
+    wheel = '[{{name = "a", hashes = {{sha256 = "{}"}}}}]'
+    packages = "".join(
+        f'[[packages]]\nname = "{name}"\nversion = "{version}"\nwheels = {wheel.format(checksum)}\n'
+        for name, version, checksum in locked
+    )
+    packages += f'[[packages]]\nname = "common"\narchive = {about("common-2.tar.gz")}\n'
+    packages += f'[[packages]]\nname = "other"\nversion = "2"\nsdist = {about("other-2.tar.gz")}\n'
+    packages += '[[packages]]\nname = "parts"\nversion = "2"\nwheels = ['
+    packages += f"{about('parts-2-cp311-cp311-win_amd64.whl')}, {about('parts-2-py3-none-any.whl')}]\n"
+    lock = f'lock-version = "1.0"\n{packages}'
+    found = build(tmp_path, FILES | {"pylock.toml": lock}, "pylock.toml", environment, packages=[])
+    assert {name: found.get(name) for name in ("common", "other", "parts")} == dict.fromkeys(
+        ("common", "other", "parts"), "2"
+    )
 
 
 def test_a_uv_lock(tmp_path, environment):

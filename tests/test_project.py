@@ -7,6 +7,7 @@ import pytest
 from kit import PROJECT
 from warren import project, python_wanted
 
+PYLOCK = '[[packages]]\nname = "a"\n{}\n'
 PYPROJECT = '[project]\nname = "shop"\nversion = "1"\n'
 
 
@@ -86,6 +87,50 @@ def test_a_link_that_leads_outside_is_refused(shop, tmp_path):
         ({"all.txt": "celery[redis]==5.3.6 \\\n  --hash=sha256:00"}, "all.txt", ["pins Celery 5.3;", "5.4 to 5.7"]),
         ({"all.txt": "Celery==5.8.0"}, "all.txt", ["pins Celery 5.8;"]),
         ({"all.txt": "celery==5.4.0\ncelery-redbeat==2.0\n"}, "all.txt", []),
+        ({"pylock.toml": PYLOCK.format("directory = {path = '.'}")}, "pylock.toml", []),
+        (
+            {"pylock.toml": PYLOCK.format("directory = {path = '../lib'}")},
+            "pylock.toml",
+            ["../lib, outside the project"],
+        ),
+        (
+            {"pylock.toml": PYLOCK.format("archive = {path = 'a.whl'}")},
+            "pylock.toml",
+            ["names a.whl, which does not exist"],
+        ),
+        (
+            {"pylock.toml": PYLOCK.format("sdist = {path = 'a.tgz'}")},
+            "pylock.toml",
+            ["names a.tgz, which does not exist"],
+        ),
+        (
+            {"pylock.toml": PYLOCK.format("wheels = [{path = '/a.whl'}]")},
+            "pylock.toml",
+            ["/a.whl, outside the project"],
+        ),
+        (
+            {"pylock.toml": PYLOCK.format("archive = {path = 'dist/a.whl'}"), "dist/a.whl": ""},
+            "pylock.toml",
+            ["dist/a.whl, which is not packed"],
+        ),
+        (
+            {"pylock.toml": PYLOCK.format("archive = {path = 'lib/a.whl'}"), "lib/a.whl": ""},
+            "pylock.toml",
+            [],
+        ),
+        ({"pylock.toml": "[[packages]\n"}, "pylock.toml", ["pylock.toml cannot be read"]),
+        (
+            {"uv.lock": '[[package]]\nname = "a"\nsource = {editable = "../a"}\n'},
+            "uv.lock",
+            ["../a, outside the project"],
+        ),
+        ({"uv.lock": '[[package]]\nname = "a"\nsource = {virtual = "."}\n'}, "uv.lock", []),
+        ({"all.txt": "-e .\n./shop[fast] ; os_name == 'posix'\ncelery==5.6.3\n"}, "all.txt", []),
+        ({"all.txt": "-e ../lib\n"}, "all.txt", ["../lib, outside the project"]),
+        ({"all.txt": "file:///opt/lib#egg=a\n"}, "all.txt", ["file:///opt/lib, outside the project"]),
+        ({"base/all.txt": "./lib  # ours\n"}, "base/all.txt", ["names ./lib, which does not exist"]),
+        ({"pylock.toml": '[[packages]]\nname = "celery"\nversion = "5.3.6"\n'}, "pylock.toml", ["pins Celery 5.3;"]),
+        ({"uv.lock": '[[package]]\nname = "celery"\nversion = "5.3.6"\n'}, "uv.lock", ["pins Celery 5.3;"]),
         ({"pyproject.toml": '[project]\nrequires-python = "three"\n'}, "", ["pyproject.toml cannot be read"]),
         ({"pyproject.toml": "[project\n"}, "", ["pyproject.toml cannot be read"]),
         ({"pyproject.toml": '[tool.poetry.dependencies]\npython = "^three"\n'}, "", ["pyproject.toml cannot be read"]),

@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -107,18 +108,72 @@ def _problems(source: Path, lock: str) -> Iterator[str]:
 
 
 def _lock_problems(source: Path, file: Path, seen: set[Path]) -> Iterator[str]:
-    """Yield a sentence for each file that a lock file names and that is not there."""
+    """Yield a sentence for each file or folder that a lock file names and that the build would not find."""
     if file in seen:
         return
     seen.add(file)
     if not file.is_file():
         advice = "set `cluster_app_requirements` to your lock file within the project's folder, or to '' without one"
         yield f"{file} does not exist: {advice}."
-    elif file.name != "uv.lock" and file.suffix != ".toml":
-        text = file.read_text(errors="replace")
-        for nested in re.findall(r"^\s*(?:-r|-c|--requirement|--constraint)(?:\s+|=)?(\S+)", text, re.MULTILINE):
-            if "://" not in nested:
-                yield from _lock_problems(source, file.parent / nested, seen)
-        pinned = re.search(r"^celery(?:\[[^]]*\])?\s*==\s*(\d+)\.(\d+)", text, re.MULTILINE | re.IGNORECASE)
-        if pinned and not OLDEST_CELERY <= tuple(map(int, pinned.groups())) <= NEWEST_CELERY:
-            yield f"{file} pins Celery {'.'.join(pinned.groups())}; the kit supports 5.4 to 5.7: choose one of these."
+        return
+    try:
+        paths, nested, celery = _said_by_toml(file) if file.suffix == ".toml" or file.name == "uv.lock" else _said(file)
+    except tomllib.TOMLDecodeError as error:
+        yield f"{file} cannot be read: {error}."
+        return
+    for path in nested:
+        yield from _lock_problems(source, file.parent / path, seen)
+    # pip reads a path from the folder that it runs in, which is the project's.
+    base = file.parent if file.suffix in (".toml", ".lock") else source
+    for path in paths:
+        yield from _path_problems(source, file, base, path)
+    pinned = re.match(r"(\d+)\.(\d+)", celery)
+    if pinned and not OLDEST_CELERY <= tuple(map(int, pinned.groups())) <= NEWEST_CELERY:
+        yield f"{file} pins Celery {pinned[0]}; the kit supports 5.4 to 5.7: choose one of these."
+
+
+def _path_problems(source: Path, file: Path, base: Path, path: str) -> Iterator[str]:
+    """Yield a sentence if the build would not find what a lock file names by a path."""
+    place, root = (base / path.removeprefix("file://")).resolve(), source.resolve()
+    if not place.is_relative_to(root):
+        advice = "put a copy into the project's folder, and name that by a relative path"
+        yield f"{file} names {path}, outside the project: {advice}."
+    elif Path(path.removeprefix("file://")).is_absolute():
+        yield f"{file} names {path}, which only this machine has: name it by a relative path."
+    elif not place.exists():
+        yield f"{file} names {path}, which does not exist: put it there, or correct the file."
+    elif place != root and not any(found.is_relative_to(place) for found in _packed(root)):
+        yield f"{file} names {path}, which is not packed, as its folder is no source: move it, for example to `vendor`."
+
+
+@cache
+def _packed(root: Path) -> list[Path]:
+    return list(source_paths(root))
+
+
+def _said(file: Path) -> tuple[list[str], list[str], str]:
+    """Return the paths that a requirements file names, the files that it includes, and the version of Celery or ''."""
+    text = file.read_text(errors="replace")
+    nested = re.findall(r"^\s*(?:-r|-c|--requirement|--constraint)(?:\s+|=)?(\S+)", text, re.MULTILINE)
+    # A folder that is named without a dot looks like a package; pip says what it makes of it.
+    paths = re.findall(r"^\s*(?:(?:-e|--editable)[\s=]\s*)?((?:\.|/|file:)[^\s;#[]*)", text, re.MULTILINE)
+    celery = re.search(r"^celery(?:\[[^]]*\])?\s*==\s*([\d.]+)", text, re.MULTILINE | re.IGNORECASE)
+    return paths, [path for path in nested if "://" not in path], celery[1] if celery else ""
+
+
+def _said_by_toml(file: Path) -> tuple[list[str], list[str], str]:
+    """Return the same of a uv.lock or pylock.toml.
+
+    :raises tomllib.TOMLDecodeError: when it cannot be read.
+    """
+    lock = tomllib.loads(file.read_text(errors="replace"))
+    packages = lock.get("package" if file.name == "uv.lock" else "packages", [])
+    celery = [package.get("version", "") for package in packages if package.get("name") == "celery"]
+    if file.name == "uv.lock":
+        kinds = ("directory", "editable", "virtual", "path")
+        found = [package.get("source", {}).get(kind) for package in packages for kind in kinds]
+    else:
+        places = [package.get(kind, {}) for package in packages for kind in ("directory", "archive", "sdist")]
+        places += [wheel for package in packages for wheel in package.get("wheels", [])]
+        found = [place.get("path") for place in places]
+    return [path for path in found if path], [], next(iter(celery), "")

@@ -26,6 +26,16 @@ OLDEST_CELERY, NEWEST_CELERY = (5, 4), (5, 7)
 NESTED = re.compile(r"(?:-r|--requirement)(?:\s+|=)?(?P<path>\S+)")
 CONSTRAINT = re.compile(r"(?:-c|--constraint)(?:\s+|=)?(?P<path>\S+)")
 EDITABLE = re.compile(r"(?:-e|--editable)(?:\s+|=)(?P<what>.+)")
+# Prints which of some files suits the interpreter best: a wheel, else an archive of source, else nothing.
+CHOOSE = """
+import sys
+from pip._vendor.packaging import tags, utils
+order = {tag: number for number, tag in enumerate(tags.sys_tags())}
+wheels = {name: utils.parse_wheel_filename(name)[3] & order.keys() for name in sys.argv[1:] if name.endswith(".whl")}
+suitable = [(min(map(order.get, found)), name) for name, found in wheels.items() if found]
+sources = [(len(order), name) for name in sys.argv[1:] if name not in wheels]
+print(min(suitable + sources, default=(0, ""))[1])
+"""
 # What follows a requirement by path: hashes, which it cannot have, and a marker.
 AFTER_A_PATH = re.compile(r"\s+(?:--hash\S*|;).*")
 
@@ -59,20 +69,52 @@ def split(file: Path) -> tuple[list[str], list[str]]:
     return indexed, paths
 
 
-def of_pylock(lock: dict) -> list[str]:
-    """Return the lines of requirements that say what a pylock.toml does."""
+def of_pylock(lock: dict, folder: Path) -> list[str]:
+    """Return the lines of requirements that say what a pylock.toml does.
+
+    :param folder: where the file lies; its paths begin there.
+    """
     lines = []
     for package in lock["packages"]:
         marker = f" ; {package['marker']}" if "marker" in package else ""
-        if folder := package.get("directory"):
-            lines.append(folder["path"] if folder["path"].startswith(".") else f"./{folder['path']}")
+        if tree := package.get("directory"):
+            lines.append(str((folder / tree["path"] / tree.get("subdirectory", "")).resolve()))
+        elif archive := package.get("archive"):
+            url = archive.get("url") or (folder / archive["path"]).resolve().as_uri()
+            below = f"#subdirectory={archive['subdirectory']}" if "subdirectory" in archive else ""
+            lines.append(f"{package['name']} @ {url}{below}{marker}{hashes_of([archive])}")
         elif vcs := package.get("vcs"):
             lines.append(f"{package['name']} @ {vcs['type']}+{vcs['url']}@{vcs['commit-id']}{marker}")
+        elif local := local_file(package):
+            lines.append(
+                f"{package['name']} @ {(folder / local['path']).resolve().as_uri()}{marker}{hashes_of([local])}"
+            )
         else:
-            files = [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]
-            hashes = "".join(f" --hash={kind}:{value}" for file in files for kind, value in file["hashes"].items())
-            lines.append(f"{package['name']}=={package['version']}{marker}{hashes}")
+            files = files_of(package)
+            lines.append(f"{package['name']}=={package['version']}{marker}{hashes_of(files)}")
     return lines
+
+
+def files_of(package: dict) -> list[dict]:
+    """Return the wheels of a package of a pylock.toml, and its source archive."""
+    return [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]
+
+
+def local_file(package: dict) -> dict | None:
+    """Return which of a package's files by path is to be installed; None where none suits.
+
+    It is named to pip as it is: of an index's file of the same version, pip may take that one, whatever its hash.
+    """
+    files = {Path(file["path"]).name: file for file in files_of(package) if "path" in file}
+    if not files:
+        return None
+    chosen = subprocess.run(["../venv/bin/python", "-c", CHOOSE, *files], stdout=subprocess.PIPE, text=True, check=True)
+    return files.get(chosen.stdout.strip())
+
+
+def hashes_of(files: list[dict]) -> str:
+    """Return pip's options for the hashes of files."""
+    return "".join(f" --hash={kind}:{value}" for file in files for kind, value in file["hashes"].items())
 
 
 def requirements_of(lock: Path) -> Path:
@@ -83,7 +125,7 @@ def requirements_of(lock: Path) -> Path:
         options = ["--frozen", "--no-dev", "--no-emit-project", "--format", "requirements-txt", "--quiet"]
         run("../venv/bin/uv", "export", *options, "--directory", lock.parent, "--output-file", made.resolve())
     elif lock.suffix == ".toml":
-        made.write_text("\n".join(of_pylock(tomllib.loads(lock.read_text()))))
+        made.write_text("\n".join(of_pylock(tomllib.loads(lock.read_text()), lock.parent)))
     else:
         return lock
     return made
