@@ -47,7 +47,9 @@ OBSERVED = {
         "stdout_lines": [f"{name} = 1" for name in load(PROJECT / "roles/host/vars/main.yml")["__host_kernel_wanted"]]
     },
     "__rabbitmq_definitions": {"stdout": '{"users": [], "vhosts": [], "permissions": [], "policies": []}'},
-    "__rabbitmq_wanted_users": "{{ rabbitmq_users }}",
+    "__rabbitmq_lacking": (
+        "{{ __rabbitmq_has | rabbitmq_objects_to_import(rabbitmq_vhost, rabbitmq_users, rabbitmq_policies) }}"
+    ),
 }
 # What holds nothing that a task does: keywords, and modules that only say something.
 NO_ARGUMENTS = {

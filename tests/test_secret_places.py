@@ -21,7 +21,7 @@ from exporter_files import exporter_files
 from kit import INVENTORIES, PROJECT
 from kombu import Connection
 from rabbitmq import free_port, running_rabbitmq
-from rabbitmq_password import rabbitmq_password_matches
+from rabbitmq_objects import rabbitmq_objects_to_import
 from redis.connection import parse_url
 from test_templates import Rendered, load_settings
 from urls import broker_urls
@@ -185,17 +185,14 @@ def test_erlang_takes_the_cookie(broker):
 
 
 def test_rabbitmq_takes_the_password(broker, lab):
-    """As the role gives it: with a line break at its end."""
-    users = lab.inputs["mq1"]["rabbitmq_users"]
+    """As the role gives it, in definitions."""
+    users, vhost = lab.inputs["mq1"]["rabbitmq_users"], lab.inputs["mq1"]["rabbitmq_vhost"]
     password = users[0]["password"]
     assert password == SECRETS["secret_rabbitmq_celery"]
-    done = broker.run("rabbitmqctl", "--quiet", "add_user", "celery", text=password + "\n")
+    none = {"users": [], "vhosts": [], "permissions": [], "policies": []}
+    definitions = rabbitmq_objects_to_import(none, vhost, users, [])
+    done = broker.run("rabbitmqctl", "--quiet", "import_definitions", text=json.dumps(definitions))
     assert done.returncode == 0, done.stderr
-    broker.ctl("set_permissions", "celery", ".*", ".*", ".*")
-    (url,) = broker_urls(["127.0.0.1"], broker.port, "celery", password, "/")
+    (url,) = broker_urls(["127.0.0.1"], broker.port, "celery", password, vhost)
     with Connection(url) as connection:
         connection.connect()
-    done = broker.run("rabbitmqctl", "--quiet", "export_definitions", "-")
-    (user,) = [user for user in json.loads(done.stdout)["users"] if user["name"] == "celery"]
-    assert rabbitmq_password_matches(user, password)
-    assert not rabbitmq_password_matches(user, password[:-1])
