@@ -14,10 +14,12 @@ GOOD = {
     "address": ["192.0.2.1", "2001:db8::1"],
     "bind": ["192.0.2.1", "shop.example.com"],
     "broker_size": ["512MB", "2GB", "1500MiB"],
-    "calendar": ["Mon 03:00", "*-*-* 04:00:00", "daily"],
+    "calendar": ["Mon 03:00", "*-*-* 04:00:00", "daily", "Mon..Fri *-*-* 03:00:00 Europe/Berlin", "sunday"],
+    "command": ["gunicorn shop.wsgi", "a\nb"],
     "database": ["shop", "shop-eu", "shop_2024", "_x"],
     "endpoint": ["198.51.100.51:9093", "alerts.example.com:80"],
     "folder_name": ["shop", "Shop-2.0"],
+    "glob": ["shop.tasks.pay", "shop.*", "*", "shop.[ab]*"],
     "interface": ["eth0", "enp1s0.100"],
     "interpreter": ["python3", "/opt/python3.12/bin/python3.12"],
     "ipv4": ["192.0.2.11", "10.0.0.1"],
@@ -30,9 +32,12 @@ GOOD = {
     "port": [1, 5672, 65535],
     "program": ["default", "mail_out", "a.b-c", "2024"],
     "queue": ["default", "mail.out", "celery", "2024"],
+    "queues": [["default"], ["default", "slow"]],
     "redis_size": ["1mb", "256mb", "4gb", "64MB"],
     "requirement": ["gunicorn", "celery[redis]==5.6.3", 'x; platform_machine == "x86_64"'],
-    "task": ["shop.tasks.pay", "shop.*", "*"],
+    "route": ["shop.*", {"task": "shop.pay", "priority": 5}],
+    "setting": ["task_acks_late"],
+    "task": ["shop.tasks.pay"],
     "text": ["a", "python -m django migrate --no-input"],
     "time_zone": ["Etc/UTC", "Europe/Berlin"],
     "url": ["http://192.0.2.1:8000/healthz"],
@@ -113,6 +118,22 @@ def test_what_lies_in_an_input_is_named_by_its_entry():
         "`max_priority` of slow in `x_queues`",
         "`name` of entry 2 in `x_queues`",
     ]
+
+
+def test_an_option_is_missing_unknown_or_nothing():
+    spec = {
+        "type": "list",
+        "elements": "dict",
+        "options": {"name": {"required": True}, "pool": {"choices": ["solo", "gevent"]}},
+    }
+    found = {
+        where: (fault.says, fault.give) for where, _, fault in kinds.faults("x", [{"nam": 1, "pool": None}], spec, {})
+    }
+    assert found == {
+        "`nam` of entry 1 in `x`": ("is no option: is it `name`? There are name, pool.", ""),
+        "`name` of entry 1 in `x`": ("is missing; give it a text, in quotes.", ""),
+        "`pool` of entry 1 in `x`": ("", "one of solo, gevent, or leave it out"),
+    }
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -4,6 +4,7 @@ A case changes a small good inventory of one broker, one HAProxy and one worker 
 `variables` of all hosts, `extra`, which are given after -e, or `project`, the text of a pyproject.toml.
 """
 
+import datetime
 from typing import Any
 
 import kit
@@ -181,7 +182,7 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         {"groups": {"web": {"w1": {}}}, "variables": {"cluster_web_command": "gunicorn 'shop.wsgi"}},
     ),
     "a mistyped input of supervisord's programs": (
-        ["`supervisor_program_log_backups` of all hosts (is it"],
+        ["`supervisor_program_log_backups` of all hosts"],
         {"variables": {"supervisor_program_log_backups": 9}},
     ),
     "an unknown serializer": (
@@ -615,7 +616,7 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         {"variables": {"cluster_queues": []}},
     ),
     "a command that is a list": (
-        ["`cluster_web_command` is not what it should be, a list; give it a text, in quotes"],
+        ["`cluster_web_command` is not what it should be, a list; give it a command"],
         {"groups": {"web": {"w1": {}}}, "variables": {"cluster_web_command": ["gunicorn", "shop.wsgi"]}},
     ),
     "a password of a role that is a number": (
@@ -643,7 +644,7 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         {"variables": {"cluster_queues": None}},
     ),
     "a queue with an option that does not exist": (
-        ["Correct these inputs", "max_len"],
+        ["`max_len` of default in `cluster_queues` is no option: is it `max_length`? There are name, routes"],
         {"variables": {"cluster_queues": [{"name": "default", "routes": ["*"], "max_len": 5}, {"name": "slow"}]}},
     ),
     "a program whose queues are a text": (
@@ -680,7 +681,7 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         {"extra": {"cluster_environment": "../shop"}},
     ),
     "an environment variable with a hyphen": (
-        ["a name in `cluster_app_environment` is not what it should be; give it a name of letters, digits and `_`"],
+        ["a name in `cluster_app_environment` is 'SHOP-KEY'; give it a name of letters, digits and `_`"],
         {"variables": {"cluster_app_environment": {"SHOP-KEY": "x"}}},
     ),
     "an environment variable that is a list": (
@@ -711,7 +712,7 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         {"variables": {"cluster_database_name": 'my"shop'}},
     ),
     "a module by its file": (
-        ["`cluster_app_module` is 'shop/celery.py'; give it what `celery -A` takes"],
+        ["`cluster_app_module` is 'shop/celery.py', a file; give it what `celery -A` takes"],
         {"variables": {"cluster_app_module": "shop/celery.py"}},
     ),
     "a task with a space": (
@@ -901,7 +902,7 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         {"extra": {"cluster_queue_mirrors": "2"}},
     ),
     "a command that is true": (
-        ["`cluster_web_command` is not what it should be, true or false; give it a text, in quotes"],
+        ["`cluster_web_command` is not what it should be, true or false; give it a command"],
         {"groups": {"web": {"w1": {}}}, "variables": {"cluster_web_command": True}},
     ),
     "a requirement with a password": (
@@ -1005,6 +1006,307 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         ["`secret_rabitmq_celery` of all hosts (is it `secret_rabbitmq_celery`?)"],
         {"variables": {"secret_rabitmq_celery": "x"}},
     ),
+    # What people also type.
+    "an address of nobody's": (
+        ["`ansible_host` of w1 is '169.254.1.1', no address that one host can have"],
+        {"groups": {"celery_workers": {"w1": {"ansible_host": "169.254.1.1"}}}},
+    ),
+    "an address with a space": (
+        ["`ansible_host` of w1 is '192.0.2.31 ', an address with white space around it; give it"],
+        {"groups": {"celery_workers": {"w1": {"ansible_host": "192.0.2.31 "}}}},
+    ),
+    "an address with a leading zero": (
+        ["`ansible_host` of w1 is '192.0.2.031', an address with a leading zero"],
+        {"groups": {"celery_workers": {"w1": {"ansible_host": "192.0.2.031"}}}},
+    ),
+    "an address of IPv6 in brackets": (
+        ["`ansible_host` of w1 is '[2001:db8::31]', an IPv6 address"],
+        {"groups": {"celery_workers": {"w1": {"ansible_host": "[2001:db8::31]"}}}},
+    ),
+    "an address that is empty": (
+        ["`cluster_address` of w1 is '', empty; give it an IPv4 address"],
+        {"groups": {"celery_workers": {"w1": {"cluster_address": ""}}}},
+    ),
+    "a shared address that is nothing": (
+        ['`cluster_vip` is None, nothing; give it an IPv4 address of its own, such as 192.0.2.11, or "".'],
+        {"variables": {"cluster_vip": None}},
+    ),
+    "a shared address that is a list": (
+        ["`cluster_vip` is ['192.0.2.9'], a list; give it an IPv4 address"],
+        {"groups": TWO_HAPROXIES, "variables": {"cluster_vip": ["192.0.2.9"]}},
+    ),
+    "a shared address that every host has": (
+        ["`cluster_vip` is 127.0.0.1, which every host has for itself", "in the network of lb1, lb2"],
+        {"groups": TWO_HAPROXIES, "variables": {"cluster_vip": "127.0.0.1"}},
+    ),
+    "a broker by its address": (
+        ["takes 192.0.2.55 for long names", "name the host mq55 in the inventory"],
+        {"groups": {"rabbitmq": {"192.0.2.55": {}}}},
+    ),
+    "a port without an end": (
+        ["`cluster_amqp_port` is inf, a number; give it a whole number"],
+        {"variables": {"cluster_amqp_port": float("inf")}},
+    ),
+    "a second port that is none": (
+        ["`cluster_redis_exporter_port` is 65535; give it a number from 1 to 65,534"],
+        {
+            "groups": {"redis": {"r1": {}}, "monitoring": {"w1": {}}},
+            "variables": {"cluster_redis_exporter_port": 65535},
+        },
+    ),
+    "a threshold that is no number": (
+        ["`cluster_threshold_clock_seconds` is nan; give it a number above 0"],
+        {"variables": {"cluster_threshold_clock_seconds": float("nan")}},
+    ),
+    "a group by the name of a part": (
+        ["no group `flower:`, which has w1: is it `monitoring:`?"],
+        {"groups": {"flower": {"w1": {}}}},
+    ),
+    "a group by a shorter name": (
+        ["no group `beat:`, which has w1: is it `celery_beat:`?"],
+        {"groups": {"beat": {"w1": {}}}},
+    ),
+    "variables a level too deep": (
+        ["`vars` of all hosts would be a variable, and nobody reads `cluster_vip` in it", "begin at the margin"],
+        {"variables": {"vars": {"cluster_vip": "192.0.2.9"}}},
+    ),
+    "hosts below a host": (
+        ["`hosts` of w1 would be a variable, and nobody reads `w2` in it", "belongs below a group"],
+        {"groups": {"celery_workers": {"w1": {"hosts": {"w2": {}}}}}},
+    ),
+    "routes that are nothing": (
+        ["`routes` of slow in `cluster_queues` is None, nothing; give it a list", "or leave it out"],
+        {"variables": {"cluster_queues": [{"name": "default", "routes": ["*"]}, {"name": "slow", "routes": None}]}},
+    ),
+    "two tasks in one route": (
+        ["entry 1 in `routes` of slow in `cluster_queues` is 'shop.pay,shop.mail', two names; give it a task's name"],
+        {
+            "variables": {
+                "cluster_queues": [
+                    {"name": "default", "routes": ["*"]},
+                    {"name": "slow", "routes": ["shop.pay,shop.mail"]},
+                ]
+            }
+        },
+    ),
+    "a route with a space": (
+        ["entry 1 in `routes` of slow in `cluster_queues` is 'shop.pay '", "without spaces"],
+        {
+            "variables": {
+                "cluster_queues": [{"name": "default", "routes": ["*"]}, {"name": "slow", "routes": ["shop.pay "]}]
+            }
+        },
+    ),
+    "a route without a task": (
+        ["`task` of entry 1 in `routes` of slow in `cluster_queues` is None, nothing; give it a task's name"],
+        {
+            "variables": {
+                "cluster_queues": [
+                    {"name": "default", "routes": ["*"]},
+                    {"name": "slow", "routes": [{"task": None, "priority": 1}], "max_priority": 5},
+                ]
+            }
+        },
+    ),
+    "a glob that Celery takes for a name": (
+        ["entry 1 in `routes` of slow in `cluster_queues` is 'shop.pa?'"],
+        {
+            "variables": {
+                "cluster_queues": [{"name": "default", "routes": ["*"]}, {"name": "slow", "routes": ["shop.pa?"]}]
+            }
+        },
+    ),
+    "a glob behind a wider one": (
+        [
+            "The route shop.mail.* of slow",
+            "would never count, as shop.* of default stands before it",
+            "put slow before",
+        ],
+        {
+            "variables": {
+                "cluster_queues": [
+                    {"name": "default", "routes": ["shop.*", "*"]},
+                    {"name": "slow", "routes": ["shop.mail.*"]},
+                ]
+            }
+        },
+    ),
+    "a queue whose name is left out": (
+        ["`name` of entry 1 in `cluster_queues` is missing; give it a text"],
+        {"variables": {"cluster_queues": [{"routes": ["*"]}]}},
+    ),
+    "a program without queues": (
+        ["`queues` of idle in `cluster_worker_programs` is [], empty; give it a list of queues"],
+        {"variables": {"cluster_worker_programs": [PROGRAM, {"name": "idle", "queues": [], "concurrency": 1}]}},
+    ),
+    "a program that lists a queue twice": (
+        ["`queues` of both in `cluster_worker_programs`", "a list with slow more than once"],
+        {"variables": {"cluster_worker_programs": [PROGRAM | {"queues": ["default", "slow", "slow"]}]}},
+    ),
+    "a pool that is nothing": (
+        ["`pool` of both in `cluster_worker_programs` is None, nothing; give it one of prefork", "or leave it out"],
+        {"variables": {"cluster_worker_programs": [PROGRAM | {"pool": None}]}},
+    ),
+    "a pool that grows to a fraction": (
+        ["`max` of `autoscale` of both in `cluster_worker_programs` is 2.5, a number; give it a whole number"],
+        {"variables": {"cluster_worker_programs": [SCALED | {"autoscale": {"min": 1, "max": 2.5}}]}},
+    ),
+    "an argument in the place of an input": (
+        [
+            "`extra_arguments` of the worker program both on w1 cannot have this.",
+            "`-c8`: set `concurrency`",
+            "`--pool=solo`",
+        ],
+        {"variables": {"cluster_worker_programs": [PROGRAM | {"extra_arguments": ["-c8", "--pool=solo"]}]}},
+    ),
+    "a quorum queue that does not exist": (
+        ["`celery_worker_quorum_queues` of w1 lists the unknown queue slwo: choose from default, slow"],
+        {"variables": {"celery_worker_quorum_queues": ["slwo"]}},
+    ),
+    "an entry that never comes": (
+        ["`every_seconds` of nightly in `cluster_schedule` is inf; give it a number from 0 to"],
+        {
+            "groups": {"celery_beat": {"w1": {}}},
+            "variables": {"cluster_schedule": [{"name": "nightly", "task": "t", "every_seconds": float("inf")}]},
+        },
+    ),
+    "a crontab in two lines": (
+        ["The entry nightly has the crontab '0 3 * * *\\n* * * * *', which Celery cannot read"],
+        {
+            "groups": {"celery_beat": {"w1": {}}},
+            "variables": {"cluster_schedule": [ENTRY | {"crontab": "0 3 * * *\n* * * * *"}]},
+        },
+    ),
+    "an argument whose name is a number": (
+        ["a name in `kwargs` of nightly in `cluster_schedule` is 1, a number; give it a name", "in quotes"],
+        {"groups": {"celery_beat": {"w1": {}}}, "variables": {"cluster_schedule": [ENTRY | {"kwargs": {1: "x"}}]}},
+    ),
+    "an entry for all tasks": (
+        ["`task` of nightly in `cluster_schedule` is 'shop.*', a glob, and one task is sent; give it a task's name"],
+        {"groups": {"celery_beat": {"w1": {}}}, "variables": {"cluster_schedule": [ENTRY | {"task": "shop.*"}]}},
+    ),
+    "an input of a role in the place of a fact": (
+        ["`rabbitmq_vhost` of mq1 is 'shop', but other parts read `cluster_vhost`: set that, and take this out."],
+        {"variables": {"rabbitmq_vhost": "shop"}},
+    ),
+    "environment variables that are a list of mappings": (
+        ["`cluster_app_environment` is not what it should be, a list; give it a mapping"],
+        {"variables": {"cluster_app_environment": [{"name": "KEY", "value": "x"}]}},
+    ),
+    "Python's folder in the environment": (
+        ["`cluster_app_environment` cannot have this.", "`PYTHONHOME`: leave it out"],
+        {"variables": {"cluster_app_environment": {"PYTHONHOME": "/usr"}}},
+    ),
+    "a secret of one host": (
+        ["`secret_rabbitmq_celery` of mq1 is not that of other hosts, which need the same: set it once"],
+        {"groups": {"rabbitmq": {"mq1": {"secret_rabbitmq_celery": "Zt4-kqW9_pLm2"}}}},
+    ),
+    "a secret of one host that is known": (
+        ["`secret_flower` is known to everybody who guesses"],
+        {"groups": {"monitoring": {"w1": {"secret_flower": "changeme1234"}}}},
+    ),
+    "a name in capitals": (
+        ["`CLUSTER_VIP` of all hosts (is it `cluster_vip`?)"],
+        {"variables": {"CLUSTER_VIP": "192.0.2.9"}},
+    ),
+    "the beginning of a name": (
+        ["`rabbitmq_memory` of all hosts (is it `rabbitmq_memory_paging_ratio`?)"],
+        {"variables": {"rabbitmq_memory": 0.4}},
+    ),
+    "a foreign name that is a text": (
+        ["`cluster_foreign_variables` is 'redis_version', a text; give it a list"],
+        {"variables": {"cluster_foreign_variables": "redis_version", "redis_version": 7}},
+    ),
+    "a broker with users from a file": (
+        [
+            "`rabbitmq_extra_config` of mq1 cannot have this.",
+            "`load_definitions`: leave it out",
+            "`vm_memory_high_watermark`: set `rabbitmq_memory_high_watermark`",
+        ],
+        {"variables": {"rabbitmq_extra_config": {"load_definitions": "/x", "vm_memory_high_watermark": 0.8}}},
+    ),
+    "a HAProxy with sections of its own": (
+        ["`haproxy_extra_global` of lb1 cannot have this.", "`userlist`: leave it out", "`bind`: leave it out"],
+        {"variables": {"haproxy_extra_global": ["userlist staff", "bind *:80"]}},
+    ),
+    "facts that follow from each other": (
+        ["`cluster_vhost` cannot be evaluated", "Recursive loop"],
+        {"variables": {"cluster_vhost": "{{ cluster_app_name }}", "cluster_app_name": "{{ cluster_vhost }}"}},
+    ),
+    "a setting by its old name": (
+        ["a name in `celery_app_extra_config` of w1 is 'CELERY_ACKS_LATE'; give it a setting's name in lower-case"],
+        {"variables": {"celery_app_extra_config": {"CELERY_ACKS_LATE": False}}},
+    ),
+    "annotations that are a text": (
+        ["`task_annotations` in `celery_app_extra_config` is no mapping: write it as {TASK: {OPTION: VALUE}}"],
+        {"variables": {"celery_app_extra_config": {"task_annotations": "10/s"}}},
+    ),
+    "another result backend by a setting": (
+        ["`result_backend` in `celery_app_extra_config` cannot be there", "set `cluster_result_backend`"],
+        {"variables": {"celery_app_extra_config": {"result_backend": "redis://"}}},
+    ),
+    "a calendar that is a crontab": (
+        ["`celery_worker_restart_calendar` of w1 is '0 3 * * *', a crontab; give it a time as systemd's OnCalendar"],
+        {"variables": {"celery_worker_restart_calendar": "0 3 * * *"}},
+    ),
+    "a calendar in words": (
+        ["`celery_worker_restart_calendar` of w1 is 'nightly'; give it a time as systemd's OnCalendar"],
+        {"variables": {"celery_worker_restart_calendar": "nightly"}},
+    ),
+    "a calendar after midnight": (
+        ["`celery_worker_restart_calendar` of w1 is '25:00'; give it a time as systemd's OnCalendar"],
+        {"variables": {"celery_worker_restart_calendar": "25:00"}},
+    ),
+    "a web server without a command": (
+        ["`cluster_web_command` is not what it should be, empty; give it a command"],
+        {"groups": {"web": {"w1": {}}}, "variables": {"cluster_web_command": " "}},
+    ),
+    "alerts that nothing sends": (
+        ["Nothing would send alerts to what `cluster_alertmanagers` says", "add one under `monitoring:`"],
+        {"variables": {"cluster_alertmanagers": ["192.0.2.7:9093"]}},
+    ),
+    "alerts for a receiver that does not exist": (
+        ["`cluster_alertmanager_config` has no `route:` whose `receiver:` is one of its `receivers:`"],
+        {
+            "groups": {"monitoring": {"w1": {}}},
+            "variables": {"cluster_alertmanager_config": {"route": {"receiver": "me"}, "receivers": [{"name": "us"}]}},
+        },
+    ),
+    "a job of the kit's name": (
+        ["Give each entry of `prometheus_extra_jobs` a `job_name` of its own, and none of node, rabbitmq"],
+        {"groups": {"monitoring": {"w1": {}}}, "variables": {"prometheus_extra_jobs": [{"job_name": "node"}]}},
+    ),
+    "a result backend that is nothing": (
+        ["`cluster_result_backend` is None, nothing; give it one of disabled, redis"],
+        {"variables": {"cluster_result_backend": None}},
+    ),
+    "mirrors that are true": (
+        [
+            "`cluster_queue_mirrors` is True, true or false; give it `all`, or a number of copies, 2 or more, without "
+            "quotes."
+        ],
+        {"variables": {"cluster_queue_mirrors": True}},
+    ),
+    "a Flower that is opened by an option": (
+        ["`flower_extra_config` of w1 cannot have this.", "`basic-auth`: set `flower_users`"],
+        {"groups": {"monitoring": {"w1": {}}}, "variables": {"flower_extra_config": {"basic-auth": []}}},
+    ),
+    "an environment that is a date": (
+        ["`cluster_environment` is", "a date; give it a name", "in quotes"],
+        {"variables": {"cluster_environment": datetime.date(2026, 1, 1)}},
+    ),
+    "a user with a line break": (
+        ["`cluster_app_user` is 'shop\\n', a text with a line break"],
+        {"variables": {"cluster_app_user": "shop\n"}},
+    ),
+    "a module that is a file": (
+        ["`cluster_app_module` is 'shop.py', a file; give it what `celery -A` takes"],
+        {"variables": {"cluster_app_module": "shop.py"}},
+    ),
+    "two requirements in one": (
+        ["entry 1 in `cluster_app_extra_requirements` is 'gunicorn django', two requirements"],
+        {"variables": {"cluster_app_extra_requirements": ["gunicorn django"]}},
+    ),
 }
 
 
@@ -1097,6 +1399,41 @@ GOOD: dict[str, dict[str, Any]] = {
     "thresholds of its own": {
         "groups": {"monitoring": {"w1": {}}},
         "variables": {"cluster_threshold_clock_seconds": 0.5, "cluster_threshold_inodes_share": 1},
+    },
+    "facts that are computed": {
+        "variables": {
+            "shop_place": "eu",
+            "cluster_environment": "{{ shop_place }}-production",
+            "cluster_stop_grace_seconds": "{{ 60 * 5 }}",
+        }
+    },
+    "lines of HAProxy's that begin like others": {
+        "variables": {"haproxy_extra_global": ["server-state-base /var/lib/haproxy/state", "nbthread 4"]},
+    },
+    "routes that Celery looks up before globs": {
+        "variables": {
+            "cluster_queues": [
+                {"name": "default", "routes": ["shop.*", "*"]},
+                {"name": "slow", "routes": ["shop.pay", "*.slow"]},
+            ]
+        },
+    },
+    "groups around those of the kit": {
+        "groups": {"workers": {"w1": {}}, "celery_worker": {"w1": {}}},
+        "variables": {"rabbitmq_amqp_port": 5672, "flower_port": 6000},
+    },
+    "calendars and alerts": {
+        "groups": {"monitoring": {"w1": {}}},
+        "variables": {
+            "celery_worker_restart_calendar": "Mon..Fri *-*-* 03:00:00 Europe/Berlin",
+            "cluster_alertmanager_config": {"route": {"receiver": "us"}, "receivers": [{"name": "us"}]},
+            "prometheus_extra_jobs": [{"job_name": "shop", "static_configs": [{"targets": ["192.0.2.5:80"]}]}],
+        },
+    },
+    "arguments of a worker's own": {
+        "variables": {
+            "cluster_worker_programs": [PROGRAM | {"extra_arguments": ["-O", "fair", "--time-limit", 300, "-E"]}]
+        }
     },
     "a HAProxy beside each program": {"groups": {"haproxy": {"w1": {}}}},
     "variables of somebody else": {

@@ -29,6 +29,7 @@ KEPT_BY: dict[str, tuple[list, str, str]] = {
     "broker_url": ([], "tasks would go to another broker", BROKERS),
     "broker_read_url": ([], "workers would read from another broker", BROKERS),
     "broker_write_url": ([], "tasks would go to another broker", BROKERS),
+    "result_backend": ([], "results would go where nothing is prepared for them", "set `cluster_result_backend`"),
     "worker_consumer": ([], "what cannot be done would be dropped, and not parked", LEAVE),
     "worker_enable_remote_control": ([True], "the watchdog would kill each worker, as it gives no answer", LEAVE),
 }
@@ -46,12 +47,27 @@ OF_A_TASK = ("acks_late", "reject_on_worker_lost")
 
 def promise_problems(settings: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each setting of `celery_app_extra_config` with which accepted tasks could be lost."""
-    return [
+    unfit = list(_unfit(settings))
+    return unfit or [
         # What can have no value at all may have a password in it.
         f"`{name}` in `celery_app_extra_config` cannot be {repr(value) if kept else 'there'}, as {what}: {instead}."
         for name, value, (kept, what, instead) in _governed(settings)
         if value not in kept
     ]
+
+
+def _unfit(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each setting that is no mapping, and should be one."""
+    given = settings.get("task_annotations") or {}
+    entries = [
+        ("broker_transport_options", settings.get("broker_transport_options") or {}),
+        *(("task_annotations", one) for one in (given if isinstance(given, list) else [given])),
+    ]
+    for name, value in entries:
+        inner = value.values() if isinstance(value, Mapping) and name == "task_annotations" else []
+        if not isinstance(value, Mapping) or not all(isinstance(one, Mapping) for one in inner):
+            shape = "{TASK: {OPTION: VALUE}}" if name == "task_annotations" else "{OPTION: VALUE}"
+            yield f"`{name}` in `celery_app_extra_config` is no mapping: write it as {shape}."
 
 
 def _governed(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any, tuple[list, str, str]]]:

@@ -34,7 +34,7 @@ def _complaints(entries: list[dict], timezone: str, parse: Callable) -> Iterator
                 parse(" ".join(fields))
             except Exception as error:  # Celery raises several, of which some have no common base.
                 yield (
-                    f"{of_entry} has the crontab '{entry['crontab']}', which Celery cannot read ({error}): "
+                    f"{of_entry} has the crontab {entry['crontab']!r}, which Celery cannot read ({error}): "
                     "type minute, hour, day of the month, month and day of the week, as '30 3 * * *'."
                 )
 

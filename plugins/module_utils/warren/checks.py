@@ -61,7 +61,8 @@ class Complaints:
         """
         wrong = list(faults(name, value, spec, kinds))
         for where, inner, fault in wrong:
-            secret = spec.get("no_log", False) or bool(HIDDEN.search(name))
+            # Names are no secrets.
+            secret = not where.startswith("a name in ") and bool(spec.get("no_log", False) or HIDDEN.search(name))
             self.about(host, name, subject or where, in_words(inner, fault, secret)[:-1] + more + ".")
         return bool(wrong)
 
@@ -108,6 +109,8 @@ def in_words(value: object, fault: Fault, secret: bool) -> str:
 
     :param secret: whether the value must not be shown.
     """
+    if fault.says:
+        return fault.says
     why = f", {fault.why}" if fault.why else ""
     return f"is {'not what it should be' if secret else shown(value)}{why}; give it {fault.give}."
 

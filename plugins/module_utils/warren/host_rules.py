@@ -160,7 +160,7 @@ def claims_of(ports: Iterable[dict], parts: list[str], value: Callable[[str], An
             port=int(value(port["input"])) + port.get("plus", 0) if "input" in port else port["port"],
             programs=tuple(port["programs"]),
             input=port.get("input", ""),
-            addresses=tuple(_list(value(port["address"]))) if "address" in port else (),
+            addresses=tuple(map(str, _list(value(port["address"])))) if "address" in port else (),
         )
         for port in _of(ports, parts, value)
     ]

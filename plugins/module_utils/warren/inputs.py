@@ -1,7 +1,7 @@
 """Which variables look like inputs of the kit and are none, as a mistyped name would."""
 
 import difflib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from .roles import load_yaml
@@ -13,6 +13,9 @@ OBSERVED = ["celery_app_release", "celery_app_fingerprint", "celery_app_goes_bac
 CALLED_ROLES = ["supervisor_program"]
 # Variables that begin like nothing of the kit's are somebody else's, except those that are as near to one as this.
 NEAR = 0.9
+# A name that is less like an unknown one is not what was meant.
+LIKE = 0.7
+FOLDERS = ["group_vars", "host_vars"]
 
 
 def known_inputs(roles: Collection[str]) -> Iterator[str]:
@@ -51,15 +54,56 @@ def unknown_variables(hostvars: Mapping[str, Mapping], prefixes: Collection[str]
     hosts_of = {
         name: hosts
         for name, hosts in hosts_of.items()
-        if name.startswith(begins)
-        or (not name.startswith("ansible_") and difflib.get_close_matches(name, known, 1, NEAR))
+        if name.lower().startswith(begins)
+        or (not name.startswith("ansible_") and difflib.get_close_matches(name.lower(), known, 1, NEAR))
     }
     found = []
     for name, hosts in sorted(hosts_of.items()):
         where = "all hosts" if len(hosts) == len(hostvars) else ", ".join(hosts)
-        nearest = difflib.get_close_matches(name, known, n=1)
-        found.append(f"`{name}` of {where}" + (f" (is it `{nearest[0]}`?)" if nearest else ""))
+        nearest = nearest_input(name.lower(), known)
+        found.append(f"`{name}` of {where}" + (f" (is it `{nearest}`?)" if nearest else ""))
     return found
+
+
+def nearest_input(name: str, known: Collection[str]) -> str:
+    """Return the name that somebody may mean by an unknown one: one that begins with it, or that is much like it."""
+    longer = [other for other in known if other.startswith(name)]
+    return next(iter(difflib.get_close_matches(name, longer or known, 1, 0 if longer else LIKE)), "")
+
+
+# Words of an inventory's own that are no variables: whoever has them as such has written them a level too deep.
+STRUCTURE = {
+    "vars": "in group_vars, names begin at the margin, without `vars:` above them",
+    "hosts": "`hosts:` belongs below a group, beside the hosts' names",
+    "children": "`children:` belongs below a group, beside its `hosts:`",
+}
+
+
+def misplaced(hostvars: Mapping[str, Mapping]) -> Iterator[str]:
+    """Yield a sentence for each word of an inventory's own that hosts have as a variable."""
+    for name, instead in STRUCTURE.items():
+        if hosts := [host for host, variables in hostvars.items() if isinstance(variables.get(name), Mapping)]:
+            where = "all hosts" if len(hosts) == len(hostvars) else ", ".join(hosts)
+            inner = ", ".join(f"`{key}`" for key in list(hostvars[hosts[0]][name])[:5])
+            yield f"`{name}` of {where} would be a variable, and nobody reads {inner} in it: {instead}."
+
+
+def unread_files(sources: Collection[str], groups: Collection[str], meant: Callable[[str], str]) -> Iterator[str]:
+    """Yield a sentence for each file beside the inventories whose variables nobody reads, as its name is misspelt.
+
+    :param groups: all that there are.
+    :param meant: returns the group of the kit that a name may stand for, or an empty text.
+    """
+    given = [Path(source) for source in sources if Path(source).resolve() != KIT / "inventory/kit"]
+    for folder in dict.fromkeys(path if path.is_dir() else path.parent for path in given if path.exists()):
+        for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
+            nearest = difflib.get_close_matches(inner.name.lower().replace("-", "_"), FOLDERS, 1, 0.85)
+            if nearest and inner.name not in FOLDERS:
+                yield f"Ansible reads no folder {inner}: rename it to {nearest[0]}."
+        for file in sorted((folder / "group_vars").glob("*")):
+            name = file.stem if file.suffix in (".yml", ".yaml", ".json") else file.name
+            if name not in groups and (group := meant(name)):
+                yield f"Nobody reads {file}, as there is no group `{name}:`: rename it to {group}{file.suffix}."
 
 
 def unknown_inputs(hostvars: Mapping[str, Mapping], roles: Collection[str], foreign: Collection[str]) -> list[str]:

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 from .host_rules import Claim
@@ -96,18 +97,40 @@ def parts_have_hosts(inventory: Inventory) -> Iterator[Problem]:
             )
 
 
+# What groups of the kit might be called.
+CALLED = {
+    "rabbitmq": ("rabbit", "broker", "brokers", "mq"),
+    "haproxy": ("keepalived", "lb", "loadbalancer", "loadbalancers", "load_balancers"),
+    "redis": ("locks", "results"),
+    "postgresql": ("postgres", "database", "databases", "db"),
+    "celery_workers": ("worker", "workers"),
+    "celery_publishers": ("publisher", "publishers"),
+    "celery_beat": ("beat", "scheduler", "schedulers"),
+    "monitoring": ("flower", "prometheus", "alertmanager", "exporter"),
+    "web": ("website", "webservers", "web_servers"),
+}
+
+
+def meant_group(name: str, known: Collection[str]) -> str:
+    """Return the group of the kit that somebody may mean by another name; empty if it is like none."""
+    plain = name.replace("-", "_").lower()
+    of_one = [group for group, names in CALLED.items() if plain in names]
+    return next(iter(of_one or difflib.get_close_matches(plain, known, n=1, cutoff=0.8)), "")
+
+
 @rule
 def groups_are_known(inventory: Inventory) -> Iterator[Problem]:
     """Each host is in a group of the kit, and no group is a misspelt one."""
     known, mistyped = set(inventory.kit_groups), set[str]()
     for group, hosts in inventory.groups.items():
-        nearest = difflib.get_close_matches(group.replace("-", "_"), known, n=1, cutoff=0.8)
-        if hosts and nearest and group not in known:
+        meant = "" if group in known else meant_group(group, known)
+        # A group around those of the kit may have any name.
+        if meant and not set(hosts) <= set(inventory.group(meant)):
             yield Problem(
-                f"The kit knows no group `{group}:`, which has {few(hosts)}: is it `{nearest[0]}:`? Rename it in "
+                f"The kit knows no group `{group}:`, which has {few(hosts)}: is it `{meant}:`? Rename it in "
                 "the inventory; "
                 "if it is a group of yours, give it a name that is less like the kit's.",
-                [nearest[0]],
+                [meant],
             )
             mistyped |= set(hosts)
     in_one = {host for group in known - {"all", "ungrouped"} for host in inventory.group(group)} | mistyped
@@ -214,6 +237,13 @@ def the_shared_address_is_free(inventory: Inventory) -> Iterator[Problem]:
     vip, haproxies = inventory.fact("cluster_vip", ""), inventory.group("haproxy")
     if not vip:
         return
+    if vip.startswith("127."):
+        yield Problem(
+            f"`cluster_vip` is {vip}, which every host has for itself: set it to a free IPv4 address in the network of "
+            f"{few(haproxies) or 'the hosts under `haproxy:`'}.",
+            ["cluster_vip"],
+        )
+        return
     if owners := [host for host, address in inventory.by_host("cluster_address").items() if address == vip]:
         yield Problem(
             f"`cluster_vip` is {vip}, and {few(haproxies)} would hold it, but it is the address of {few(owners)}: "
@@ -280,7 +310,8 @@ def facts_are_the_same_everywhere(inventory: Inventory) -> Iterator[Problem]:
         found: list[tuple[Any, list[str]]] = []
         for host, value in inventory.by_host(name).items():
             for other, hosts in found:
-                if other == value:
+                # What is no number is not even equal to itself.
+                if other == value or repr(other) == repr(value):
                     hosts.append(host)
                     break
             else:
@@ -319,9 +350,26 @@ def queues_have_names_of_their_own(inventory: Inventory) -> Iterator[Problem]:
         if len(names) > 1 and task != "*":
             yield Problem(
                 f"The route {task} stands {len(names)} times in `cluster_queues` "
-                f"({', '.join(dict.fromkeys(names))}), and only the first "
+                f"({', '.join(dict.fromkeys(names))}), and only one of them "
                 "would count: leave one."
             )
+
+
+@rule
+def every_glob_counts(inventory: Inventory) -> Iterator[Problem]:
+    """No glob stands behind one of another queue that matches all that it does."""
+    before: list[tuple[str, str]] = []
+    for queue in inventory.fact("cluster_queues", []):
+        routes = [route["task"] if isinstance(route, Mapping) else route for route in queue.get("routes", [])]
+        # Celery looks for the name itself before it looks at globs, and the kit puts `*` at the end.
+        for glob in (route for route in routes if "*" in route and route != "*"):
+            first = next((other for other in before if fnmatchcase(glob, other[0]) and glob != other[0]), None)
+            if first and first[1] != queue["name"]:
+                yield Problem(
+                    f"The route {glob} of {queue['name']} in `cluster_queues` would never count, as {first[0]} of "
+                    f"{first[1]} stands before it and matches the same tasks: put {queue['name']} before {first[1]}."
+                )
+            before.append((glob, queue["name"]))
 
 
 @rule
@@ -362,6 +410,17 @@ def a_schedule_has_a_scheduler(inventory: Inventory) -> Iterator[Problem]:
                 f"The entry {entry.get('name')} of `cluster_schedule` is for the queue {entry['queue']}, which "
                 "does not exist: choose "
                 f"from {', '.join(known)}, or add it to `cluster_queues`."
+            )
+
+
+@rule
+def alerts_have_a_sender(inventory: Inventory) -> Iterator[Problem]:
+    """Whoever says where alerts go has a Prometheus that sends them."""
+    for name in ("cluster_alertmanagers", "cluster_alertmanager_config"):
+        if inventory.fact(name) and not inventory.group("monitoring"):
+            yield Problem(
+                f"Nothing would send alerts to what `{name}` says, as no host runs Prometheus: add one under "
+                f"`monitoring:` in the inventory, or empty `{name}`."
             )
 
 

@@ -4,22 +4,28 @@ A kind is a name of `KINDS`, as in `cluster_amqp_port: port`, or the bounds of a
 `{kind: ipv4, or: ""}` also allows another value. `docs/rules.md` has a list.
 """
 
+import datetime
+import difflib
 import ipaddress
 import json
 import re
 import zoneinfo
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a value: `why`, which may be empty, and what to `give` instead."""
+    """What is wrong with a value: `why`, which may be empty, and what to `give` instead.
+
+    `says`, if it is not empty, is said in place of the value and of both.
+    """
 
     give: str
     why: str = ""
+    says: str = ""
 
 
 def fault_of(kind: str | Mapping[str, Any], value: object) -> Fault | None:
@@ -33,7 +39,13 @@ def fault_of(kind: str | Mapping[str, Any], value: object) -> Fault | None:
     if "or" in of and value == of["or"]:
         return None
     if "kind" in of:
-        return KINDS[of["kind"]].fault(value)
+        fault = KINDS[of["kind"]].fault(value)
+        # Whoever leaves out the value may mean the other one.
+        return (
+            replace(fault, give=f"{fault.give}, or {json.dumps(of['or'])}")
+            if fault and value is None and "or" in of
+            else fault
+        )
     return _number(value, of["from"], of["to"])
 
 
@@ -69,9 +81,11 @@ CALLED = {
     "int": "a number",
     "float": "a number",
     "str": "a text",
+    "date": "a date",
     "list": "a list",
     "dict": "a mapping",
     "NoneType": "nothing",
+    "other": "none of these",
 }
 
 
@@ -81,12 +95,15 @@ def _type_of(value: object) -> str:
         (int, "int"),
         (float, "float"),
         (str, "str"),
+        (datetime.date, "date"),
         (Mapping, "dict"),
         (list, "list"),
     ):
         if isinstance(value, type_):
             return name
-    return "NoneType" if value is None else "list"
+    if value is None:
+        return "NoneType"
+    return "list" if isinstance(value, Collection) else "other"
 
 
 def _meant(text: str, wanted: str) -> Any:
@@ -132,7 +149,11 @@ def _kind(name: str, give: str, wrong: object, *, of: tuple[str, ...] = ("str",)
     def add(right: Callable[[Any], bool | str]) -> Callable:
         def fault(value: object) -> Fault | None:
             if (has := _type_of(value)) not in of:
-                quotes = ", in quotes" if "str" in of and has in ("bool", "int", "float") else ""
+                quotes = (
+                    ", in quotes"
+                    if "str" in of and "quotes" not in give and has in ("bool", "int", "float", "date")
+                    else ""
+                )
                 return Fault(give + quotes, CALLED[has])
             said = right(value)
             return None if said is True else Fault(give, said or "")
@@ -150,19 +171,34 @@ def _port(number: int) -> bool:
 
 @_kind("ipv4", "an IPv4 address of its own, such as 192.0.2.11", "mq1.example.com")
 def _ipv4(text: str) -> bool | str:
+    if not text.strip():
+        return "empty"
     try:
-        address = ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text.strip("[]"))
     except ValueError:
-        if ":" in text and _ipv4(text.partition(":")[0]) is True:
-            return "an address with a port"
-        if "/" in text:
-            return "an address with a prefix"
-        return "not an address" if re.fullmatch(r"[0-9.]+", text) else "not an address but a name"
+        return _no_address(text)
     if address.version == 6:
         return "an IPv6 address, which the kit does not support"
-    if address.is_multicast or address.is_unspecified or address == ipaddress.ip_address("255.255.255.255"):
-        return "no address that one host can have"
-    return True
+    nobodys = (
+        address.is_multicast or address.is_unspecified or address.is_reserved or address.is_link_local
+    ) or text.startswith("0.")
+    return "no address that one host can have in a network" if nobodys else True
+
+
+def _no_address(text: str) -> str:
+    """Return what a text is that is no address."""
+    figures = r"([0-9]{1,3}[.]){3}[0-9]{1,3}"
+    if re.fullmatch(rf"{figures}:.*", text):
+        return "an address with a port"
+    if re.fullmatch(rf"{figures}/.*", text):
+        return "an address with a prefix"
+    if re.fullmatch(rf"\s*{figures}\s*", text) and text != text.strip():
+        return "an address with white space around it"
+    if re.fullmatch(figures, text) and re.search(r"\b0[0-9]", text):
+        return "an address with a leading zero"
+    return (
+        "not an address" if re.fullmatch(r"[0-9.,]+", text) or re.search("@|//", text) else "not an address but a name"
+    )
 
 
 @_kind("address", "an IPv4 or IPv6 address", "mq1.example.com")
@@ -246,8 +282,24 @@ def _database(text: str) -> bool | str:
 
 
 @_kind("module", "what `celery -A` takes, such as shop, shop.celery or shop.celery:app", "shop/celery.py")
-def _module(text: str) -> bool:
+def _module(text: str) -> bool | str:
+    if text.endswith(".py"):
+        return "a file"
     return bool(re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?", text, re.ASCII))
+
+
+@_kind(
+    "setting",
+    "a setting's name in lower-case letters, digits and `_`, as Celery has it since its version 4",
+    "CELERY_ACKS",
+)
+def _setting(text: str) -> bool:
+    return bool(re.fullmatch(r"[a-z_][a-z0-9_]*", text))
+
+
+@_kind("command", "a command, one text that is not empty, in quotes", " ")
+def _command(text: str) -> bool | str:
+    return bool(text.strip()) or "empty"
 
 
 @_kind("variable", "a name of letters, digits and `_` that does not begin with a digit", "SHOP-KEY")
@@ -265,9 +317,39 @@ def _plugin(text: str) -> bool:
     return bool(re.fullmatch(r"[a-z][a-z0-9_]*", text))
 
 
-@_kind("task", "a task's name or a glob, without spaces", "shop pay")
-def _task(text: str) -> bool:
-    return bool(re.fullmatch(r"[^\s'\"`\\]+", text))
+@_kind("glob", "a task's name, or a glob with `*`, without spaces and commas", "shop pay")
+def _glob(text: str) -> bool | str:
+    if re.fullmatch(r"[^\s,]+,\s*[^\s,]+", text):
+        return "two names"
+    if re.search(r"[?\[]", text) and "*" not in text:
+        return "no glob to Celery"
+    return bool(re.fullmatch(r"[^\s'\"`\\,]+", text))
+
+
+@_kind("task", "a task's name, such as shop.tasks.pay", "shop pay")
+def _task(text: str) -> bool | str:
+    if re.search(r"[*?\[]", text):
+        return "a glob, and one task is sent"
+    return "a file" if text.endswith(".py") else _glob(text)
+
+
+@_kind(
+    "route",
+    "a task's name or a glob, without spaces and commas, or {task: NAME, priority: NUMBER}",
+    5,
+    of=("str", "dict"),
+)
+def _route(route: str | Mapping) -> bool | str:
+    # What a mapping holds is judged with the queue's highest priority.
+    return "empty" if not route else isinstance(route, Mapping) or _glob(route)
+
+
+@_kind("queues", "a list of queues with one at least, each once", [], of=("list",))
+def _queues(names: list) -> bool | str:
+    if not names:
+        return "empty"
+    twice = [name for name in names if names.count(name) > 1]
+    return f"a list with {twice[0]} more than once" if twice else True
 
 
 @_kind("url_path", "a path that begins with a slash, such as /healthz", "healthz")
@@ -305,7 +387,9 @@ def _package(text: str) -> bool:
 
 
 @_kind("requirement", "a requirement as pip takes it, such as gunicorn or `gunicorn==23.0.0`", "-r more.txt")
-def _requirement(text: str) -> bool:
+def _requirement(text: str) -> bool | str:
+    if re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[^\]]*\])?[ ,]+[A-Za-z0-9]", text):
+        return "two requirements"
     return bool(re.match(r"[A-Za-z0-9]", text)) and _line(text) is True
 
 
@@ -343,9 +427,17 @@ def _time_zone(text: str) -> bool | str:
     return text in known if known else bool(re.fullmatch(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", text))
 
 
+CALENDARS = r"(minute|hour|week|month|quarter|year)ly|daily|semiannually|annually"
+WEEKDAYS = r"(?i:((mon|tue|wed|thu|fri|sat|sun)[a-z]*|,|[.][.])+)"
+
+
 @_kind("calendar", "a time as systemd's OnCalendar takes it, such as `Mon 03:00`", "at night; reboot")
-def _calendar(text: str) -> bool:
-    return bool(re.fullmatch(r"[A-Za-z0-9*,.:/~ +_-]+", text))
+def _calendar(text: str) -> bool | str:
+    if re.fullmatch(r"[0-9*/,-]+( +[0-9A-Za-z*/,-]+){4}", text.strip()):
+        return "a crontab"
+    known = re.fullmatch(f"{CALENDARS}|{WEEKDAYS}", text) or re.search(r"[0-9*]", text)
+    late = re.search(r"\b(2[4-9]|[3-9][0-9]):", text)
+    return bool(known) and not late and bool(re.fullmatch(r"[A-Za-z0-9*,.:/~ +_-]+", text))
 
 
 @_kind("value", "a text or a number", True, of=("str", "int", "float"))
@@ -361,32 +453,44 @@ def faults(
     :param spec: of the input, as an argument specification has it.
     :param kinds: what may be where: paths below the input, such as `` (itself) or `*.name`, and kinds.
     """
-    wrong = list(_wrong_types(f"`{name}`", name, value, spec))
-    yield from wrong
-    said = [where for where, _, _ in wrong]
+    wrong = {where: (inner, fault) for where, inner, fault in _wrong_types(f"`{name}`", name, value, spec)}
     for path, kind in kinds.items():
         for where, inner in values_at(name, value, path.split(".") if path else []):
-            if where not in said and (fault := fault_of(kind, inner)):
-                yield where, inner, fault
+            # A kind says more than that it is a text.
+            judged = wrong[where][1].give != GIVE["str"] if where in wrong else any(map(where.endswith, wrong))
+            if not judged and (fault := fault_of(kind, inner)):
+                wrong[where] = inner, fault
+    yield from ((where, inner, fault) for where, (inner, fault) in wrong.items())
 
 
 def _wrong_types(where: str, name: str, value: Any, spec: Mapping[str, Any]) -> Iterator[tuple[str, Any, Fault]]:
     """Yield what has the wrong type, or is none of the choices, in an input and below it."""
     if fault := _misfit(spec, name, value):
         yield where, value, fault
-        return
-    entries = [(where, value)]
-    if spec.get("elements") == "dict":
-        entries = list(values_at(name, value, ["*"]))
-    elif "choices" in spec and isinstance(value, list):
-        yield from ((where, entry, fault) for entry in value if (fault := _choice(spec, entry)))
-    for at, entry in entries:
-        if spec.get("elements") == "dict" and (fault := type_fault("dict", name, entry)):
-            yield at, entry, fault
-        elif isinstance(entry, Mapping):
-            for option, of_option in spec.get("options", {}).items():
-                if entry.get(option) is not None and (fault := _misfit(of_option, "", entry[option])):
-                    yield f"`{option}` of {at}", entry[option], fault
+    elif isinstance(value, list):
+        of_entry = {key: spec[key] for key in ("options", "choices") if key in spec}
+        for at, entry in _below(value, ["*"], where):
+            yield from _wrong_types(at, "", entry, {"type": spec.get("elements", "raw"), **of_entry})
+    elif isinstance(value, Mapping) and "options" in spec:
+        yield from _wrong_options(where, value, spec["options"])
+
+
+def _wrong_options(where: str, value: Mapping, options: Mapping[str, Any]) -> Iterator[tuple[str, Any, Fault]]:
+    """Yield what is wrong with a mapping of which the names are known."""
+    for option in (option for option in value if option not in options):
+        nearest = difflib.get_close_matches(str(option), options, 1)
+        meant = f": is it `{nearest[0]}`? There are" if nearest else ": choose from"
+        says = f"is no option{meant} {', '.join(options)}."
+        yield f"`{option}` of {where}", value[option], Fault("", says=says)
+    for option, spec in options.items():
+        at = f"`{option}` of {where}"
+        if option not in value:
+            if spec.get("required"):
+                yield at, None, Fault("", says=f"is missing; give it {_wanted(spec)}.")
+        elif value[option] is None and not spec.get("required"):
+            yield at, None, Fault(f"{_wanted(spec)}, or leave it out", CALLED["NoneType"])
+        else:
+            yield from _wrong_types(at, "", value[option], spec)
 
 
 def _misfit(spec: Mapping[str, Any], name: str, value: Any) -> Fault | None:
@@ -394,12 +498,23 @@ def _misfit(spec: Mapping[str, Any], name: str, value: Any) -> Fault | None:
     fault = type_fault(spec.get("type", "str"), name, value)
     if not fault and spec.get("no_log") and spec.get("type") == "str" and not isinstance(value, str):
         fault = Fault("a text, in quotes", CALLED[_type_of(value)])
+    if fault and fault.give == GIVE["str"]:
+        return replace(fault, give=_wanted(spec))
     return fault if fault or spec.get("type") == "list" else _choice(spec, value)
+
+
+def _wanted(spec: Mapping[str, Any]) -> str:
+    """Return what to give by the type and the choices of a specification."""
+    return _one_of(spec["choices"]) if "choices" in spec else GIVE.get(spec.get("type", "str"), "a value")
+
+
+def _one_of(choices: list) -> str:
+    return f"one of {', '.join(map(str, choices))}"
 
 
 def _choice(spec: Mapping[str, Any], value: Any) -> Fault | None:
     if "choices" in spec and value not in spec["choices"]:
-        return Fault(f"one of {', '.join(map(str, spec['choices']))}")
+        return Fault(_one_of(spec["choices"]))
     return None
 
 
