@@ -1230,7 +1230,7 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         {"variables": {"haproxy_extra_global": ["userlist staff", "bind *:80"]}},
     ),
     "facts that follow from each other": (
-        ["`cluster_vhost` cannot be evaluated", "Recursive loop"],
+        ["`cluster_vhost` follows from itself, perhaps through others. Give it a value of its own"],
         {"variables": {"cluster_vhost": "{{ cluster_app_name }}", "cluster_app_name": "{{ cluster_vhost }}"}},
     ),
     "a setting by its old name": (

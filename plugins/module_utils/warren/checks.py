@@ -123,6 +123,9 @@ def not_evaluated(name: str, error: AnsibleError) -> str:
     )
     if "no vault secrets" in reason.lower() or "decrypt" in reason.lower():
         return f"is encrypted, and {NO_PASSWORD}"
+    if "recursive loop" in reason.lower():
+        instead = "Give it a value of its own in the inventory or its group_vars."
+        return f"follows from itself, perhaps through others. {instead}"
     if HIDDEN.search(name):
         # The reason may quote the value.
         return "cannot be evaluated: correct it in the inventory or its group_vars."
