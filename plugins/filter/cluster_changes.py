@@ -6,8 +6,13 @@ They are `changed_queues`, `abandoned_queues`, `wrong_members` and `left_virtual
 import json
 import re
 import shlex
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
+
+# Ansible sends module_utils to hosts, and does not find them for what runs on the control node.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
 
 from warren import model
 
