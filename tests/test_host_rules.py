@@ -305,7 +305,7 @@ def test_somebody_who_answers_at_the_shared_address_is_said_before_the_first_dep
 
 def test_lost_secrets_are_said_once_for_all_brokers(hosts):
     (sentence,) = wrong(hosts, cookie="new")
-    assert sentence.startswith("These are not the secrets that mq1, mq2 were deployed with: .secrets/production/erlang")
+    assert sentence.startswith("These are not the secrets that mq1, mq2 were deployed with: `secret_erlang_cookie`, ")
     assert (
         "Correct `cluster_environment`" in sentence and "docs/runbook.md says under 'The secrets are lost'" in sentence
     )

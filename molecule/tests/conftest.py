@@ -262,10 +262,10 @@ def watched(inventory, all_members, brokers):
             for unit in ("celery-clean", "celery-metrics", "celery-watchdog", "rabbitmq-watchdog"):
                 if member.host.file(f"/etc/systemd/system/{unit}.service").exists:
                     member.run(f"systemctl start {unit}", seconds=120)
-            for folder in ("/var/lib/celery/home", "/var/log/rabbitmq"):
-                if member.host.file(folder).exists:
-                    baits[member.name] = f"{folder}/opened-by-root"
-                    member.run(f"touch {folder}/opened-by-root")
+            writable = [path for path in ("/var/lib/celery/home", "/var/log/rabbitmq") if member.host.file(path).exists]
+            if writable:
+                baits[member.name] = f"{writable[0]}/opened-by-root"
+                member.run(f"touch {baits[member.name]}")
     finally:
         for member in all_members:
             member.run("systemctl stop warren-watch")

@@ -17,10 +17,12 @@ def refused(playbook):
     return run
 
 
-def test_new_secrets_are_refused_where_the_brokers_have_others(refused, brokers, tmp_path):
-    said = refused(secrets_dir=str(tmp_path))
+@pytest.mark.parametrize("name", [pytest.param("secrets_dir", marks=pytest.mark.cluster), "secret_erlang_cookie"])
+def test_new_secrets_are_refused_where_the_brokers_have_others(refused, brokers, tmp_path, name):
+    """Those of another folder, and one that the inventory sets, as the lab of one host does."""
+    said = refused(**{name: str(tmp_path)})
     assert "These are not the secrets that " + ", ".join(broker.name for broker in brokers) in said
-    assert f"{tmp_path}/erlang_cookie is not the Erlang cookie there" in said
+    assert "/erlang_cookie holds unless you set it, is not the Erlang cookie there" in said
 
 
 @pytest.mark.cluster

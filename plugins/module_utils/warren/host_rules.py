@@ -401,10 +401,10 @@ def cookies(hosts: list[Host], wanted: Wanted) -> Iterator[str]:
         return
     yield (
         f"These are not the secrets that {_names(others)} {'were' if others[1:] else 'was'} deployed with: "
-        f"{wanted.secrets_dir}/erlang_cookie is not the Erlang cookie there, and brokers with two cookies never find "
-        "each other. Correct `cluster_environment`, or put the folder of the first deployment back from your backup; "
-        "without one, docs/runbook.md says under 'The secrets are lost' where each one is on the hosts. If the "
-        f"brokers shall begin anew instead, {anew}."
+        f"`secret_erlang_cookie`, which {wanted.secrets_dir}/erlang_cookie holds unless you set it, is not the Erlang "
+        "cookie there, and brokers with two cookies never find each other. Correct `cluster_environment`, or put the "
+        "folder of the first deployment back from your backup; without one, docs/runbook.md says under 'The secrets "
+        f"are lost' where each one is on the hosts. If the brokers shall begin anew instead, {anew}."
     )
 
 
