@@ -29,6 +29,7 @@ from celery.bin.worker import worker
 from celery.exceptions import QueueNotFound
 from celery.schedules import crontab, schedule
 from celery_once.helpers import import_backend
+from cluster_changes import DECLARED, EXCHANGE
 from kit import INVENTORIES, PROJECT
 
 sys.path.insert(0, str(PROJECT / "tests/validators"))
@@ -245,6 +246,18 @@ def test_celery_has_the_inputs_as_effective_settings(rendered):
         assert app.amqp.argsrepr_maxsize == app.amqp.kwargsrepr_maxsize == given["arguments_shown_characters"]
         # For ever: a worker must not exit because a failover took long.
         assert app.conf.broker_connection_max_retries is None
+
+
+def test_preflight_expects_of_queues_what_celery_declares(rendered):
+    """It compares each queue that exists with these. A different one would be refused by RabbitMQ without end."""
+    declared = {key: value for key, value in (DECLARED | EXCHANGE).items() if key != "internal"}
+    for _, path in rendered.files("celeryconfig.py"):
+        _, app = load_settings(path)
+        for queue in app.conf.task_queues:
+            assert {name: getattr(queue, name) for name in DECLARED} == DECLARED
+            assert {name: getattr(queue.exchange, name) for name in declared} == declared
+            assert not queue.exclusive
+            assert queue.queue_arguments is None
 
 
 def test_without_a_redis_for_locks_celery_once_has_no_setting(rendered):

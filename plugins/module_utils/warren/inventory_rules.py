@@ -98,7 +98,7 @@ def parts_have_hosts(inventory: Inventory) -> Iterator[Problem]:
 
 
 # What groups of the kit might be called.
-CALLED = {
+NICKNAMES = {
     "rabbitmq": ("rabbit", "broker", "brokers", "mq"),
     "haproxy": ("keepalived", "lb", "loadbalancer", "loadbalancers", "load_balancers"),
     "redis": ("locks", "results"),
@@ -114,7 +114,7 @@ CALLED = {
 def meant_group(name: str, known: Collection[str]) -> str:
     """Return the group of the kit that somebody may mean by another name; empty if it is like none."""
     plain = name.replace("-", "_").lower()
-    of_one = [group for group, names in CALLED.items() if plain in names]
+    of_one = [group for group, names in NICKNAMES.items() if plain in names]
     return next(iter(of_one or difflib.get_close_matches(plain, known, n=1, cutoff=0.8)), "")
 
 
