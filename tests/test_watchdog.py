@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -40,12 +41,13 @@ WATCHDOG = PROJECT / "roles/celery_worker/files/celery-watchdog"
 class Worker:
     """A worker under a supervisord that only says that it runs, and the watchdog."""
 
-    def __init__(self, folder, port, **environment):
+    def __init__(self, folder, port, pool="prefork", **environment):
         self.folder = folder
         (folder / "shop.py").write_text(SHOP)
         (folder / "settings.py").write_text(
             f"broker_url = {url_of(port)!r}\ntask_acks_late = True\nworker_prefetch_multiplier = 2\n"
             f"worker_proc_alive_timeout = {START_SECONDS}\nworker_max_tasks_per_child = 2\n"
+            "worker_consumer = 'remotecontrol:Consumer'\n"
         )
         paths = os.pathsep.join([str(folder), str(PROJECT / "roles/celery_app/files")])
         programs = Path(sys.executable).parent
@@ -54,7 +56,7 @@ class Worker:
         self.environment = os.environ | settings | environment
         options = ["--without-mingle", "--without-gossip", "--without-heartbeat", "--concurrency=1", "-lINFO"]
         self.process = subprocess.Popen(
-            ["celery", "-A", "shop", "worker", "--hostname=default@here", *options],
+            ["celery", "-A", "shop", "worker", "--hostname=default@here", "--pool", pool, *options],
             cwd=folder,
             env=self.environment,
             stdout=(folder / "output").open("wb"),
@@ -101,6 +103,9 @@ class Worker:
         assert done.returncode == 0, done.stderr
         return done.stdout, (self.folder / "pools.prom").read_text()
 
+    def output(self):
+        return (self.folder / "output").read_text()
+
     def child(self):
         found = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True, check=True)
         return found.stdout.split()[-1]
@@ -115,9 +120,9 @@ class Worker:
 def start(port, tmp_path):
     started = []
 
-    def start(**environment):
-        started.append(Worker(tmp_path, port, **environment))
-        started[-1].until(lambda: "ready." in (tmp_path / "output").read_text())
+    def start(**given):
+        started.append(Worker(tmp_path, port, **given))
+        started[-1].until(lambda: "ready." in started[-1].output())
         return started[-1]
 
     yield start
@@ -174,6 +179,18 @@ def test_a_program_that_is_only_looked_at_is_told_of_and_left_alone(start):
     assert worker.process.poll() is None
 
 
+@pytest.mark.parametrize("pool", ["gevent", "eventlet"])
+def test_a_worker_can_write_where_it_stands(start, pool):
+    """As the watchdog wants it to before it kills it."""
+    worker = start(pool=pool)
+    worker.send("shop.pay", 1, 20)
+    worker.until(lambda: "received" in worker.output())
+    os.kill(worker.process.pid, signal.SIGUSR1)
+    worker.until(lambda: ", in pay\n    time.sleep(seconds)" in worker.output())
+    assert "remotecontrol.py" in worker.output()
+    assert worker.process.poll() is None
+
+
 def test_a_worker_that_works_or_has_nothing_to_do_is_left_alone(start):
     worker = start()
     quiet = ("", 'warren_pool_idle{program="default"} 0\n')
@@ -201,8 +218,10 @@ def test_what_is_remembered_of_a_pool_ends_with_its_program(start):
     [("0:00:09", False), ("0:06:39", False), ("0:06:41", True), ("1 day, 0:00:00", True), ("12 days, 1:02:03", True)],
 )
 def test_a_program_that_may_still_import_the_project_is_left_alone(tmp_path, uptime, killed):
-    program = subprocess.Popen(["sleep", "300"], start_new_session=True)
+    script = "trap 'echo asked' USR1; echo ready; while :; do sleep 0.1; done"
+    program = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
+        assert program.stdout.readline() == "ready\n"
         for name, text in {
             "supervisorctl": f"echo 'default   RUNNING   pid {program.pid}, uptime {uptime}'",
             # Nobody answers.
@@ -221,6 +240,9 @@ def test_a_program_that_may_still_import_the_project_is_left_alone(tmp_path, upt
         assert done.returncode == 0, done.stderr
         time.sleep(0.2)
         assert (program.poll() is not None, "killing it" in done.stdout) == (killed, killed)
+        # It could write where it stood.
+        if killed:
+            assert program.stdout.read() == "asked\n"
     finally:
         program.kill()
-        program.wait()
+        program.communicate()

@@ -6,7 +6,11 @@ runs its tasks but does not answer `inspect ping`.
 """
 
 import contextlib
+import gc
+import signal
+import sys
 import threading
+import traceback
 
 from celery.utils.log import get_logger
 from celery.worker import consumer, pidbox
@@ -24,6 +28,7 @@ class Pidbox(pidbox.gPidbox):
     """Reconnects, to the next broker URL, until Celery stops it."""
 
     def start(self, c):
+        signal.signal(signal.SIGUSR1, write_stacks)
         # Celery creates these in the loop, so a stop that comes before the loop begins would be missed.
         self._node_shutdown, self._node_stopped = threading.Event(), threading.Event()
         c.pool.spawn_n(self.loop, c, self._node_shutdown, self._node_stopped)
@@ -60,6 +65,20 @@ class Pidbox(pidbox.gPidbox):
                 self._do_reset(c, connection)
             with contextlib.suppress(TimeoutError):
                 connection.drain_events(timeout=1.0)
+
+
+def write_stacks(*_):
+    """Write to the log where each greenlet stands, when SIGUSR1 asks for it. Celery's own handler knows threads."""
+    from greenlet import greenlet
+
+    print("==== Where each greenlet stands ====", file=sys.__stderr__)
+    for found in gc.get_objects():
+        # Without a frame are those that have not begun or have ended.
+        if isinstance(found, greenlet) and found.gr_frame:
+            print("".join(traceback.format_stack(found.gr_frame)), file=sys.__stderr__)
+    # The one that this has interrupted.
+    traceback.print_stack(file=sys.__stderr__)
+    sys.__stderr__.flush()
 
 
 class Control(control.Control):
