@@ -90,6 +90,13 @@ def test_a_neighbour_answers_where_the_kernel_knows_its_card():
     assert [read_host.has_answered(address, table) for address in asked] == [True, False, False]
 
 
+def test_local_facts_are_read(tmp_path):
+    """Roles look there for what is installed. Without them, each run would call apt everywhere."""
+    (tmp_path / "packages.fact").write_text('["haproxy"]\n')
+    found = read(facts=["local"], fact_path=str(tmp_path))
+    assert found["ansible_facts"]["ansible_local"] == {"packages": ["haproxy"]}
+
+
 def test_this_machine_is_read(tmp_path):
     """As far as a test knows it."""
     (tmp_path / "ours").write_text("# Ansible managed\n")

@@ -27,6 +27,10 @@ options:
     type: list
     elements: str
     default: []
+  fact_path:
+    description: The folder of the host's local facts, as for M(ansible.builtin.setup).
+    type: path
+    default: /etc/ansible/facts.d
   users:
     description: Names of users.
     type: list
@@ -237,6 +241,8 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "facts": texts,
+            # What Ansible's collector of local facts asks for.
+            "fact_path": {"type": "path", "default": "/etc/ansible/facts.d"},
             "users": texts,
             "files": texts,
             "digests": paths,
