@@ -49,7 +49,9 @@ def main() -> int:
         receipts.close()
     for queue in sorted(waiting):
         print(
-            f"{queue}: no worker did a task within {seconds:.0f} s; look at `supervisorctl status` on the workers",
+            f"{queue}: no worker did a task within {seconds:.0f} s. On its workers, `supervisorctl status` shows a "
+            "program that does not run, and `journalctl -u celery-watchdog` one that did not answer and was restarted; "
+            "if there is one, it does its tasks now: deploy again.",
             file=sys.stderr,
         )
     return 1 if waiting else 0
