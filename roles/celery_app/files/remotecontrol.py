@@ -69,6 +69,7 @@ class Pidbox(pidbox.gPidbox):
 
 def write_stacks(*_):
     """Write to the log where each greenlet stands, when SIGUSR1 asks for it. Celery's own handler knows threads."""
+    # Workers of other pools have no such package.
     from greenlet import greenlet
 
     print("==== Where each greenlet stands ====", file=sys.__stderr__)
