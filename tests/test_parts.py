@@ -1,7 +1,7 @@
 """Which roles a host has, by the table of parts, and what they answered."""
 
 import pytest
-from parts import answers_of, parts_of
+from parts import answers_of, packages_of, parts_of
 
 PARTS = [
     {"role": "host", "group": "all", "has": ["health", "status"]},
@@ -22,6 +22,17 @@ PARTS = [
 )
 def test_a_host_has_the_roles_of_its_groups_in_the_tables_order(groups, file, roles):
     assert parts_of(PARTS, groups, file) == roles
+
+
+def test_a_host_has_the_packages_of_its_parts():
+    parts = [
+        *PARTS,
+        {"role": "redis", "group": "redis", "packages": ["redis-server", "all"]},
+        {"role": "rabbitmq", "group": "all", "packages": ["rabbitmq-server"]},
+        {"role": "web", "group": "all", "where": False, "packages": ["nginx"]},
+    ]
+    assert packages_of(parts, ["redis"]) == ["all", "rabbitmq-server", "redis-server"]
+    assert packages_of(parts, []) == ["rabbitmq-server"]
 
 
 def test_health_need_not_be_asked_where_status_has_shown_it():

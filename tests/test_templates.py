@@ -54,6 +54,12 @@ PROGRAMS = {
     for path in (PROJECT / "roles" / role / "tasks").glob("program.yml")
     for task in yaml.safe_load(path.read_text())
 }
+# What each role but `host` installs: the variable that its call of apt has.
+PACKAGES = {
+    path.parts[-3]: re.search(r'name: "{{ (\w+) }}"', path.read_text())[1]
+    for path in sorted((PROJECT / "roles").glob("*/tasks/install.yml"))
+    if "ansible.builtin.apt:" in path.read_text()
+}
 # Checked in this file, the others by the image's validators.
 CHECKED_HERE = {
     "60-warren.conf",
@@ -87,7 +93,8 @@ class Rendered:
             *kit.extra_vars(
                 render_templates=[template for template in TEMPLATES if template != PROGRAM and template[0] in roles],
                 render_programs={role: given for role, given in PROGRAMS.items() if role in roles},
-                render_inputs=[(role, name) for role in roles for name in inputs_of(role)],
+                render_inputs=[(role, name) for role in roles for name in inputs_of(role)]
+                + [(role, name) for role, name in PACKAGES.items() if role in roles],
                 # A fact.
                 __host_is_container=False,
                 # Made of files that are found only from within the role.
@@ -183,6 +190,14 @@ def test_preflight_knows_every_role():
     """A role that it does not list would have unchecked inputs, and templates that no test renders."""
     # What other roles call has its inputs from them, and from no inventory.
     assert sorted(part["role"] for part in kit.PARTS) == [role for role in ROLES if role != PROGRAM[0]]
+
+
+def test_the_table_of_parts_has_what_the_roles_install(rendered):
+    """So that one call of apt on a host installs all of it."""
+    assert len(PACKAGES) > 5
+    for host, values in rendered.inputs.items():
+        of_roles = {package for name in PACKAGES.values() for package in values.get(name, [])}
+        assert set(values["host_packages_of_roles"]) == of_roles, host
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Ansible's filters `parts_of` and `answers_of`: which roles a host has, and what they answered."""
+"""Ansible's filters about the parts of a host: its roles, the packages that these need, and what they answered."""
 
 from collections.abc import Callable, Collection, Mapping
 
@@ -12,12 +12,21 @@ def parts_of(parts: Collection[Mapping], group_names: Collection[str], file: str
     """
     return [
         part["role"]
-        for part in parts
-        if part["group"] in {"all", *group_names}
-        and part.get("where", True)
-        and (not file or file in part["has"])
-        and (shown or not part.get("status_shows_health", False))
+        for part in _of_host(parts, group_names)
+        if (not file or file in part["has"]) and (shown or not part.get("status_shows_health", False))
     ]
+
+
+def packages_of(parts: Collection[Mapping], group_names: Collection[str]) -> list[str]:
+    """Return the Debian packages of the parts of `kit_parts` that a host has, sorted.
+
+    :param group_names: the host's groups, without `all`.
+    """
+    return sorted({package for part in _of_host(parts, group_names) for package in part.get("packages", [])})
+
+
+def _of_host(parts: Collection[Mapping], group_names: Collection[str]) -> list[Mapping]:
+    return [part for part in parts if part["group"] in {"all", *group_names} and part.get("where", True)]
 
 
 def answers_of(said: Mapping, parts: Collection[Mapping]) -> Mapping[str, Mapping]:
@@ -34,4 +43,4 @@ class FilterModule:
     """The filters, as Ansible asks for them."""
 
     def filters(self) -> dict[str, Callable]:
-        return {"parts_of": parts_of, "answers_of": answers_of}
+        return {"parts_of": parts_of, "packages_of": packages_of, "answers_of": answers_of}
