@@ -1,5 +1,5 @@
 # Each target is one or two commands that also work when typed by hand.
-.PHONY: site lab lab-down test test-part test-quick lint unit unit-quick lab-checks molecule drills benchmarks profile
+.PHONY: site lab lab-down test test-rest test-part test-quick lint unit unit-quick unit-lengthy lab-checks molecule drills benchmarks profile
 
 # Make a folder of your own for a cluster, with an inventory to fill in: `make site DIR=../shop`.
 site: bootstrap
@@ -13,8 +13,14 @@ lab: bootstrap
 lab-down: bootstrap
 	.venv/bin/ansible-playbook lab/destroy.yml -e lab_remove_image=true
 
-# Everything: lint, the tests that need no hosts, and the Molecule scenarios. `make test T=haproxy` is for one role, on the running lab.
-test: $(if $(T),test-part,lint unit molecule)
+# Everything: first what finds a mistake within minutes, then the rest side by side. `make test T=haproxy` is for one role, on the running
+# lab.
+test: $(if $(T),test-part,lint unit-quick test-rest)
+
+# The lab's tests, and beside them the lengthy tests without hosts.
+test-rest: bootstrap
+	lab/bootstrap redis-server rabbitmq-server
+	. .venv/bin/activate && molecule/side-by-side
 
 # One role: lint, its tests that need no hosts, its deployment on the running lab, and its checks there.
 test-part: lint
@@ -25,9 +31,6 @@ test-part: lint
 test-quick: bootstrap
 	$(MAKE) --no-print-directory --jobs --output-sync=target lint unit-quick lab-checks
 
-unit-quick: bootstrap
-	. .venv/bin/activate && pytest $(SIDE_BY_SIDE) -m "not lengthy"
-
 lab-checks: bootstrap
 	. .venv/bin/activate && pytest molecule/tests -m "not disruptive and not lengthy and not django"
 
@@ -37,12 +40,18 @@ SIDE_BY_SIDE = --numprocesses auto --dist loadfile
 lint: bootstrap
 	. .venv/bin/activate && ruff check && ruff format --check && yamllint --strict . && ansible-lint --strict --offline
 
-unit:
+unit: unit-quick unit-lengthy
+
+unit-quick:
 	lab/bootstrap redis-server rabbitmq-server
-	. .venv/bin/activate && pytest $(SIDE_BY_SIDE) && pytest app/django
+	. .venv/bin/activate && pytest $(SIDE_BY_SIDE) -m "not lengthy" && pytest app/django
+
+unit-lengthy:
+	lab/bootstrap redis-server rabbitmq-server
+	. .venv/bin/activate && pytest $(SIDE_BY_SIDE) -m lengthy
 
 # The tests look at pages with a browser.
-test molecule: PACKAGES = chromium
+test test-rest molecule: PACKAGES = chromium
 molecule: bootstrap
 	. .venv/bin/activate && molecule test && molecule test --scenario-name single
 
