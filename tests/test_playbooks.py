@@ -76,3 +76,12 @@ def test_every_host_has_an_address(hostvars):
     assert [host for host, values in hostvars.items() if not values.get("ansible_host")] == []
     addresses = [values["ansible_host"] for values in hostvars.values()]
     assert len(set(addresses)) == len(addresses), "two hosts have the same address"
+
+
+def test_the_last_play_waits_for_prometheus():
+    """It looks at its targets while programs are deployed."""
+    plays = yaml.safe_load((PROJECT / "playbooks/site.yml").read_text())
+    roles = [role for play in plays for role in play.get("roles", [])]
+    assert [role["prometheus_wait"] for role in roles if role["role"] == "prometheus"] == [False]
+    (task,) = plays[-1]["tasks"]
+    assert task["ansible.builtin.import_role"] == {"name": "prometheus", "tasks_from": "health"}
