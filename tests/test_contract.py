@@ -465,3 +465,21 @@ def test_reads_are_done_in_check_mode_too(role):
         # Some are part of what a run in check mode leaves out.
         if reads and file not in ("tasks/smoke.yml", "tasks/check_release.yml"):
             assert task.get("check_mode") is False, f"{file}: {task['name']}"
+
+
+def pins(file: Path) -> set[str]:
+    """The requirements of a file of pip's that name a version, without markers, extras and hashes."""
+    lines = [
+        line.partition(";")[0].split()[0] for line in file.read_text().splitlines() if re.match(r"[\w.-]+(\[|==)", line)
+    ]
+    return {re.sub(r"\[.*?\]", "", line).lower().replace("_", "-") for line in lines if "==" in line}
+
+
+def test_the_lock_file_has_what_the_control_node_needs():
+    """With hashes for all: pip would refuse the others, on a newcomer's machine."""
+    wanted = set().union(*map(pins, [PROJECT / "requirements.txt", *PROJECT.glob("app/*/requirements.txt")]))
+    assert len(wanted) > 20
+    lock = PROJECT / "requirements.lock"
+    assert wanted - pins(lock) == set()
+    entries = re.split(r"\n(?=\S)", lock.read_text().strip())
+    assert [entry for entry in entries if "--hash=sha256:" not in entry] == []
