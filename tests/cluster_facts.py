@@ -89,6 +89,8 @@ HOST = {
     "inodes_used": [0.04, "/"],
     "conntrack_used": 0.1,
     "kernel_wrong": [],
+    "firewall": "as deployed",
+    "unconfined": [],
     "unresolved": [],
 }
 UP = {"metric": {"__name__": "up", "job": "node", "instance": "w1"}, "value": [1795660000, "1"]}

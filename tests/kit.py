@@ -26,6 +26,7 @@ NOTHING_THERE = {
     "users": {},
     "files": {},
     "digests": {},
+    "way_in": {},
     "answered": False,
 }
 

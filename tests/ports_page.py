@@ -21,13 +21,14 @@ def variables(name: str) -> dict:
     return yaml.safe_load((PROJECT / f"inventory/kit/{name}.yml").read_text())["all"]["vars"]
 
 
-def row(port: dict, defaults: dict, groups: dict) -> str:
+def row(port: dict, defaults: dict, groups: dict, clients: dict) -> str:
     """A row of the table: the port as it is by default, and where it is."""
     number = defaults[port["input"]] + port.get("plus", 0) if "input" in port else port["port"]
     change = f"`{port['input']}`" + (f" + {port['plus']}" if "plus" in port else "") if "input" in port else "fixed"
     hosts = " and ".join(f"`{groups[role]}`" for role in dict.fromkeys((port["role"], port.get("beside"))) if role)
     where = {"": "all", "cluster_address": "the host's"}.get(port.get("address", ""), f"`{port.get('address')}`")
-    cells = [str(number), port["role"], port["what"], hosts, where, port["clients"], change]
+    who = "; ".join(clients[name] for name in port["clients"])
+    cells = [str(number), port["role"], port["what"], hosts, where, who, change]
     return "| " + " | ".join(cells) + " |"
 
 
@@ -36,7 +37,8 @@ def table() -> str:
     defaults = variables("cluster")
     groups = {part["role"]: part["group"] for part in variables("parts")["kit_parts"]}
     head = ["| port | part | for | hosts of | address | who connects | input |", "|---|---|---|---|---|---|---|"]
-    rows = [row(port, defaults, groups) for port in variables("ports")["kit_ports"]]
+    ports = variables("ports")
+    rows = [row(port, defaults, groups, ports["kit_port_clients"]) for port in ports["kit_ports"]]
     return "\n".join([BEGIN, "", *head, *rows, "", END])
 
 

@@ -406,6 +406,30 @@ def test_where_all_is_well_every_check_is_ok(facts):
             "`sysctl --load=",
         ),
         (
+            "firewalls are as deployed",
+            "mq1",
+            "host",
+            host(firewall="changed"),
+            "mq1 has other rules than it was deployed with",
+            "--tags host",
+        ),
+        (
+            "firewalls are as deployed",
+            "w1",
+            "host",
+            host(firewall="off"),
+            "w1 has no firewall, unlike other hosts",
+            "`host_firewall: false`",
+        ),
+        (
+            "services run in their sandbox",
+            "w1",
+            "host",
+            host(unconfined=["supervisor.service"]),
+            "supervisor.service on w1 was started before it had one",
+            "`systemctl restart supervisor.service` there",
+        ),
+        (
             "hosts find each other by name",
             "w1",
             "host",
@@ -526,6 +550,8 @@ HOSTS = {
     "room for tracked connections",
     "room for files",
     "kernel settings are the inventory's",
+    "firewalls are as deployed",
+    "services run in their sandbox",
     "hosts find each other by name",
     "clocks agree",
 }
@@ -744,7 +770,7 @@ def test_one_reason_of_many_hosts_is_one_line(facts):
     for name in ("mq2", "lb1"):
         facts["answers"][name]["host"] = {"unreachable": True, "msg": "timed out"}
     report = doctor.report(doctor.examine(facts))
-    assert report.count("not known, because mq2, lb1: the host does not answer by SSH (timed out); type `ssh` and") == 5
+    assert report.count("not known, because mq2, lb1: the host does not answer by SSH (timed out); type `ssh` and") == 7
     assert findings(facts)["clocks agree"].unknown[1].startswith("lb1: the host does not answer")
 
 

@@ -6,7 +6,7 @@ import kit
 import pytest
 import yaml
 from warren import host_rules
-from warren.host_rules import Address, File, Host, Listener, User, Wanted, wrong_hosts
+from warren.host_rules import Address, File, Host, Listener, OpenPort, User, Wanted, WayIn, wrong_hosts
 
 KIT_PORTS = kit.kit_variables("ports")
 # What the variables of the table are on a host, by its address.
@@ -24,6 +24,7 @@ PARTS = {
     "mon1": ["host", "exporter", "redis", "celery_app", "flower", "prometheus"],
 }
 VIP = "10.0.0.20"
+LOGINS = OpenPort("logins", "tcp", 22, ["0.0.0.0/0", "::/0"])
 
 
 def made(number, name, parts):
@@ -33,6 +34,8 @@ def made(number, name, parts):
     def value(variable):
         if variable == "wiring_haproxy_addresses":
             return [VIP, address]
+        if variable == "wiring_epmd_addresses":
+            return ["127.0.0.1", address]
         return address if variable.endswith(("_bind", "_address")) else VALUES[variable]
 
     claims = host_rules.claims_of(KIT_PORTS["kit_ports"], parts, value)
@@ -49,6 +52,8 @@ def made(number, name, parts):
         python_version="3.11.2",
         takes_python=True,
         time_zone="Etc/UTC",
+        firewall=[LOGINS],
+        way_in=WayIn("192.0.2.9", 22),
         addresses=[Address("lo", "127.0.0.1", 8), Address("eth0", address, 24)],
         listening=[
             Listener("0.0.0.0", 22, ["ssh.service", "sshd"]),
@@ -82,6 +87,7 @@ WANTED = Wanted(
     carriers=["lb1", "lb2"],
     cookie="c00",
     secrets_dir=".secrets/production",
+    admins=["192.0.2.0/28", "2001:db8::/64"],
 )
 
 
@@ -224,6 +230,29 @@ CASES = {
         *("w1", lambda host: host.addresses.append(Address("eth0", VIP, 32))),
         ["`cluster_vip` is 10.0.0.20, which w1 already has as an address of its own"],
     ),
+    "a way in that would be closed": (
+        *("w1", lambda host: changed(host, way_in=WayIn("192.0.2.9", 2222))),
+        [
+            "Ansible comes in to w1 from 192.0.2.9 at port 2222, which the firewall would close",
+            "`{what: logins by SSH, port: 2222, clients: [192.0.2.9]}` to its `host_firewall_extra_ports`.",
+        ],
+    ),
+    "logins from elsewhere only": (
+        *("w1", lambda host: changed(host, firewall=[OpenPort("logins", "tcp", 22, ["10.0.0.0/24"])])),
+        ["Ansible comes in to w1 from 192.0.2.9 at port 22, which the firewall would close"],
+    ),
+    "the right port of another protocol": (
+        *("w1", lambda host: changed(host, firewall=[OpenPort("logins", "udp", 22, ["0.0.0.0/0"])])),
+        ["at port 22, which the firewall would close"],
+    ),
+    "admins elsewhere": (
+        *("mon1", lambda host: changed(host, way_in=WayIn("192.0.2.77", 22))),
+        [
+            "`cluster_admin_addresses` is 192.0.2.0/28, 2001:db8::/64, and you come in to mon1 from 192.0.2.77",
+            "would keep you from Flower's page",
+            "Add 192.0.2.77, or empty the list",
+        ],
+    ),
     "a broker of another cluster": (
         *("mq2", lambda host: changed(host, digests={host_rules.COOKIE: "0ther"})),
         ["mq2 belongs to another cluster", "take it out of `rabbitmq:`", "sudo rm -r /var/lib/rabbitmq`"],
@@ -238,6 +267,22 @@ def test_what_is_wrong_is_said_once_with_what_to_type(hosts, case):
     (sentence,) = wrong(hosts, **(more[0] if more else {}))
     found = [sentence.find(word) for word in words]
     assert -1 not in found and found == sorted(found), sentence
+
+
+@pytest.mark.parametrize(
+    ("more", "admins"),
+    [
+        ({"firewall": None, "way_in": WayIn("192.0.2.77", 2222)}, ["10.0.0.1"]),
+        ({"way_in": None}, ["10.0.0.1"]),
+        ({"way_in": WayIn("192.0.2.77", 22)}, []),
+        ({"way_in": WayIn("2001:db8::7", 22)}, ["2001:db8::/64"]),
+        ({"way_in": WayIn("192.0.2.7", 2222), "firewall": [OpenPort("", "tcp", 2222, ["192.0.2.0/24"])]}, []),
+    ],
+)
+def test_a_firewall_keeps_no_operator_out(hosts, more, admins):
+    """None where there is no firewall, where Ansible comes in otherwise, or where it is let in."""
+    changed(hosts["mon1"], **more)
+    assert wrong({"mon1": hosts["mon1"]}, admins=admins, vip="") == []
 
 
 def test_all_that_is_wrong_with_all_hosts_is_said(hosts):

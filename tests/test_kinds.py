@@ -26,6 +26,7 @@ GOOD = {
     "line": ["", "--logfile=a b"],
     "mirrors": ["all", 2, 3],
     "module": ["shop", "shop.celery", "shop.celery:app"],
+    "network": ["192.0.2.1", "192.0.2.0/24", "0.0.0.0/0", "2001:db8::1", "::/0"],
     "package": ["libpq5", "python3.11-venv", "libstdc++6", "gcc=4:12.2.0-3"],
     "path": ["/usr/bin/python3", "/"],
     "plugin": ["rabbitmq_prometheus"],

@@ -90,6 +90,22 @@ def test_a_neighbour_answers_where_the_kernel_knows_its_card():
     assert [read_host.has_answered(address, table) for address in asked] == [True, False, False]
 
 
+@pytest.mark.parametrize(
+    ("client", "found"),
+    [("192.0.2.9 41000 10.0.0.5 2222", "192.0.2.9"), ("2001:db8::9 41000 2001:db8::5 2222", "2001:db8::9")],
+)
+def test_the_way_in_is_that_of_a_process_above(tmp_path, client, found):
+    """sudo has emptied the module's own environment. A process's name may look like anything."""
+    for pid, parent, environment in ((1, 0, ""), (20, 1, f"SSH_CONNECTION={client}"), (30, 20, ""), (40, 30, "")):
+        process = tmp_path / str(pid)
+        process.mkdir()
+        (process / "environ").write_bytes(f"HOME=/root\0{environment}\0".encode())
+        (process / "stat").write_text(f"{pid} (a) S 1 (b) S {parent} 1 1")
+    assert read_host.way_in(tmp_path, 40) == {"address": found, "port": 2222}
+    (tmp_path / "20/environ").write_bytes(b"")
+    assert read_host.way_in(tmp_path, 40) == read_host.way_in(tmp_path, 77) == {}
+
+
 def test_local_facts_are_read(tmp_path):
     """Roles look there for what is installed. Without them, each run would call apt everywhere."""
     (tmp_path / "packages.fact").write_text('["haproxy"]\n')

@@ -22,6 +22,18 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         ["has no brokers", "add at least one host under `rabbitmq:`"],
         {"groups": {"rabbitmq": {}}},
     ),
+    "a network of administrators that is none": (
+        ["in `cluster_admin_addresses` is '198.51.100.7/24'; give it an IPv4 or IPv6 address, or a network such as"],
+        {"variables": {"cluster_admin_addresses": ["198.51.100.7/24"]}},
+    ),
+    "an open port without a number": (
+        ["`port` of entry 1 in `host_firewall_extra_ports` is 0", "a number from 1 to 65535"],
+        {"variables": {"host_firewall_extra_ports": [{"what": "agent", "port": 0, "clients": ["192.0.2.0/24"]}]}},
+    ),
+    "an open port without clients": (
+        ["`clients` of entry 1 in `host_firewall_extra_ports` is missing; give it a list"],
+        {"variables": {"host_firewall_extra_ports": [{"what": "agent", "port": 10050}]}},
+    ),
     "no load balancers": (
         ["has no load balancers", "add at least one host under `haproxy:`"],
         {"groups": {"haproxy": {}, "rabbitmq": {"mq1": {}, "mq2": {}, "mq3": {}}}},

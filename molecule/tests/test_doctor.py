@@ -32,6 +32,12 @@ CHOSEN = {
     "users are the inventory's": ("USER", "bob"),
 }
 # Events and results that nobody reads, as a monitor that is gone and the backend rpc leave them.
+# As a service runs that was started before it had a sandbox.
+UNCONFINE = """
+folder=/run/systemd/system/prometheus-node-exporter.service.d
+mkdir -p $folder && printf '[Service]\\nNoNewPrivileges=no\\n' > $folder/zz.conf
+systemctl daemon-reload && systemctl restart prometheus-node-exporter && rm -r $folder && systemctl daemon-reload
+"""
 LEAVE_UNREAD = """
 import sys
 from kombu import Connection
@@ -80,6 +86,8 @@ FAULTS = {
     "room for tracked connections": " uses ",
     "room for files": ":/tmp uses",
     "kernel settings are the inventory's": "net.core.somaxconn is 128, not 4096",
+    "firewalls are as deployed": "has other rules than it was deployed with",
+    "services run in their sandbox": "prometheus-node-exporter.service on",
     "hosts find each other by name": "knows no address of",
 }
 
@@ -154,7 +162,7 @@ def broken(playbook, inventory, brokers, workers, balancers, publishers, stores,
     brokers[0].run(f"{control} add_user bob secret")
     brokers[0].run(f"{control} set_user_tags bob administrator")
     brokers[0].run(f"{control} set_permissions -p {vhost} bob '.*' '.*' '.*'")
-    url = f"pyamqp://bob:secret@{brokers[0].address}:{brokers[0].expect('rabbitmq_amqp_port')}/{vhost}"
+    url = f"pyamqp://bob:secret@{balancers[0].address}:{brokers[0].expect('rabbitmq_amqp_port')}/{vhost}"
     unread = [REPLIES, "150", "celeryev.test", "1500", HOSTILE, "1500", "left-by-bob", "3"]
     publishers[0].app_output("python", "-c", LEAVE_UNREAD, url, *unread)
     brokers[-1].run(f"{control} eval 'application:set_env(rabbit, consumer_timeout, 60000).'")
@@ -170,6 +178,8 @@ def broken(playbook, inventory, brokers, workers, balancers, publishers, stores,
     one.run("sh -c 'touch --date=\"9 days ago\" $(seq --format=/tmp/left-%.0f 57)'")
     one.run(f"sh -c 'chown {user} /tmp/left-*'")
     balancers[-1].run("sysctl -w net.core.somaxconn=128")
+    balancers[-1].run("nft add rule inet warren input tcp dport 4000 accept")
+    balancers[-1].run("sh -c %s", UNCONFINE)
     balancers[-1].run("sed -i %s /etc/hosts", f"/ {two.name}$/d")
     balancers[-1].run("apt-get install --quiet --quiet --yes nftables", seconds=120)
     balancers[-1].run("nft add table inet track")
@@ -205,6 +215,7 @@ def broken(playbook, inventory, brokers, workers, balancers, publishers, stores,
             "Flower sees the workers": monitors[0],
             "room for files": one,
             "kernel settings are the inventory's": balancers[-1],
+            "services run in their sandbox": balancers[-1],
         }
         typed, tags = set(), set()
         for name in FAULTS:

@@ -1,7 +1,6 @@
 """The brokers, as each node sees its cluster, and as a client sees the brokers."""
 
 import json
-import urllib.request
 
 import pytest
 
@@ -11,9 +10,10 @@ LOGIN = """
 import sys
 from celeryconfig import broker_url
 from kombu import Connection, Queue
-who, place, queue = sys.argv[1:]
+who, queue = sys.argv[1:]
 # The project's own login stays in its settings: arguments end up in sudo's log.
-url = f"pyamqp://{who or broker_url[0].partition('://')[2].rpartition('@')[0]}@{place}"
+own, _, place = broker_url[0].partition("://")[2].rpartition("@")
+url = f"pyamqp://{who or own}@{place}"
 with Connection(url, connect_timeout=5) as connection:
     connection.ensure_connection(max_retries=1)
     if queue:
@@ -74,10 +74,11 @@ def test_management_is_off(broker, status):
     assert running == "false"
 
 
-def test_metrics_are_served(broker):
+def test_metrics_are_served(broker, monitors):
+    """To Prometheus' host."""
     url = f"http://{broker.address}:{broker.expect('rabbitmq_prometheus_port')}/metrics"
-    with urllib.request.urlopen(url, timeout=10) as response:
-        text = response.read().decode()
+    fetch = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=10).read().decode())"
+    text = monitors[0].run("python3 -c %s %s", fetch, url)
     assert f'rabbitmq_node="rabbit@{broker.name}"' in text
 
 
@@ -130,20 +131,19 @@ def test_remote_control_queues_are_bounded(queues):
     assert {queue["policy"] for queue in pidbox} == {"celery-pidbox"}
 
 
-def login(publisher, broker, who="", queue=""):
+def login(publisher, who="", queue=""):
     """Log in as the project does, or as USER:PASSWORD; testinfra's result."""
-    place = f"{broker.address}:{broker.expect('rabbitmq_amqp_port')}/{broker.expect('rabbitmq_vhost')}"
-    return publisher.app("python", "-c", LOGIN, who, place, queue, seconds=30)
+    return publisher.app("python", "-c", LOGIN, who, queue, seconds=30)
 
 
-def test_the_celery_user_may_use_its_own_names_only(broker, publisher):
-    assert login(publisher, broker).rc == 0
-    foreign = login(publisher, broker, queue="somebody-elses")
+def test_the_celery_user_may_use_its_own_names_only(publisher):
+    assert login(publisher).rc == 0
+    foreign = login(publisher, queue="somebody-elses")
     assert foreign.rc != 0
     assert "ACCESS_REFUSED" in foreign.stderr
 
 
-def test_guest_is_refused(broker, publisher):
-    refused = login(publisher, broker, "guest:guest")
+def test_guest_is_refused(publisher):
+    refused = login(publisher, "guest:guest")
     assert refused.rc != 0
     assert "ACCESS_REFUSED" in refused.stderr or "AccessRefused" in refused.stderr

@@ -1,7 +1,6 @@
 """The Redis instances, as their clients see them."""
 
 import json
-import socket
 import time
 import uuid
 
@@ -20,11 +19,18 @@ def main_pids(store):
     }
 
 
-def said_to_a_stranger(store, instance, line):
-    """The first line of the answer to a command from another host, without a password."""
-    with socket.create_connection((store.address, int(instance["port"])), timeout=10) as connection:
-        connection.sendall(f"{line}\r\n".encode())
-        return connection.makefile().readline()
+SAY = """
+import socket, sys
+address, port, line = sys.argv[1:]
+with socket.create_connection((address, int(port)), timeout=10) as connection:
+    connection.sendall(f"{line}\\r\\n".encode())
+    print(connection.makefile().readline())
+"""
+
+
+def said_to_a_stranger(host, store, instance, line):
+    """The first line of the answer to a command from a host, without a password."""
+    return host.run("python3 -c %s %s %s %s", SAY, store.address, str(instance["port"]), line)
 
 
 def test_it_listens_on_its_own_address_only(store):
@@ -39,10 +45,10 @@ def test_the_packages_own_instance_is_off(store):
     assert not service.is_enabled
 
 
-def test_it_refuses_whoever_has_no_password(store):
+def test_it_refuses_whoever_has_no_password(store, workers):
     for instance in instances(store).values():
         for line in ("PING", "CONFIG GET *", "FLUSHALL"):
-            assert said_to_a_stranger(store, instance, line).startswith("-NOAUTH")
+            assert said_to_a_stranger(workers[0], store, instance, line).startswith("-NOAUTH")
 
 
 def test_effective_settings(store):

@@ -33,7 +33,8 @@ options:
 author: [Warren]
 """
 
-# That of the role host.
+# What an open port is, where its entry does not say it; and a zone: both as in the role host.
+UNSAID = {"protocol": "tcp", "port": 0}
 DEFAULT_ZONE = roles.options_of("host")["host_timezone"]["default"]
 
 
@@ -56,6 +57,10 @@ class ActionModule(ActionBase):
         of_host = HostVariables(name, task_vars, self._templar.copy_with_new_env)
         given, value, parts = of_host.given, of_host.value, of_host.roles
         facts = given["ansible_facts"]
+
+        def optional(name: str, default: Any) -> Any:
+            return value(name) if name in given else default
+
         about = given[self._task.args["said"]] | {
             "name": name,
             "address": value("cluster_address"),
@@ -68,7 +73,13 @@ class ActionModule(ActionBase):
             "python_version": facts["python_version"],
             "takes_python": "celery_app" not in parts
             or takes_python(value("celery_app_source"), facts["python_version"]),
-            "time_zone": value("host_timezone") if "host_timezone" in given else DEFAULT_ZONE,
+            "firewall": [
+                UNSAID | port for port in value("host_firewall_ports") + optional("host_firewall_extra_ports", [])
+            ]
+            if optional("host_firewall", False)
+            else None,
+            "way_in": given[self._task.args["said"]]["way_in"] or None,
+            "time_zone": optional("host_timezone", DEFAULT_ZONE),
         }
         host = typed(host_rules.Host, about, f"the kit on {name}")
         host.claims = host_rules.claims_of(given["kit_ports"], parts, value)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import pwd
 import re
 import socket
@@ -98,6 +99,12 @@ files:
   returned: always
 digests:
   description: The SHA-256 of those of the files that exist, by path.
+  type: dict
+  returned: always
+way_in:
+  description:
+    - How Ansible came in by SSH, the C(address) that it came from and the C(port) at which it arrived; empty where it
+      came in by another way.
   type: dict
   returned: always
 answered:
@@ -235,6 +242,24 @@ def facts(module, subsets):
     return collector.collect(module=module)
 
 
+def way_in(proc, pid):
+    """Return how the connection of SSH began in which a process runs: its client's address and the server's port.
+
+    sudo takes the variable from its children, so the processes above are asked, too.
+
+    :param proc: the folder /proc.
+    """
+    with suppress(OSError):
+        while pid > 1:
+            for variable in proc.joinpath(str(pid), "environ").read_bytes().split(b"\0"):
+                if variable.startswith(b"SSH_CONNECTION="):
+                    address, _, _, port = variable.decode().partition("=")[2].split()
+                    return {"address": address, "port": int(port)}
+            # The name before it, in brackets, may have anything in it.
+            pid = int(proc.joinpath(str(pid), "stat").read_text().rpartition(")")[2].split()[1])
+    return {}
+
+
 def main():
     """Read the host."""
     texts, paths = ({"type": "list", "elements": kind, "default": []} for kind in ("str", "path"))
@@ -272,6 +297,7 @@ def main():
         users={name: about for name, about in users.items() if about},
         files={str(path): about_file(path) for path in files},
         digests={str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in digests},
+        way_in=way_in(Path("/proc"), os.getpid()),
         answered=bool(given["neighbour"] and fresh and answers(given["neighbour"])),
     )
 

@@ -177,9 +177,14 @@ def apt(file, _roles):
     return complaint("apt-config", "-c", file, "dump")
 
 
+def nftables(file, _roles):
+    return complaint("nft", "--check", "--file", file)
+
+
 VALIDATORS = {
     "60warren-upgrades": apt,
     "celery.conf": tmpfiles,
+    "firewall.nft": nftables,
     "haproxy.cfg": haproxy,
     "keepalived.conf": keepalived,
     "rabbitmq.conf": rabbitmq,
@@ -207,7 +212,7 @@ VALIDATORS = {
 
 def validator(file):
     """The validator of a file, by its name; None for those that are checked outside the image."""
-    if file.suffix in {".service", ".timer"} or file.parent.name.endswith(".service.d"):
+    if file.suffix in {".service", ".timer"} or file.parent.name.endswith((".service.d", ".socket.d")):
         return systemd
     return VALIDATORS.get(file.name)
 

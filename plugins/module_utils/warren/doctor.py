@@ -564,6 +564,28 @@ def kernel_settings(cluster: Cluster) -> Result:
     return f"{len(cluster.hosts.known)} hosts", wrong, "`sysctl --load=/etc/sysctl.d/60-warren.conf` on that host"
 
 
+@check("firewalls are as deployed", "hosts")
+def firewalls_as_deployed(cluster: Cluster) -> Result:
+    found = {host: said.firewall for host, said in cluster.hosts.known.items()}
+    on = [host for host, state in found.items() if state != "off"]
+    words = {"off": "has no firewall, unlike other hosts", "changed": "has other rules than it was deployed with"}
+    wrong = [f"{host} {words[state]}" for host, state in found.items() if on and state in words]
+    measured = f"{len(on)} of {len(found)} hosts have one"
+    return measured, wrong, f"{deploy(cluster, 'host')}; leave out `host_firewall: false` where a host has none"
+
+
+@check("services run in their sandbox", "hosts")
+def services_run_in_their_sandbox(cluster: Cluster) -> Result:
+    found = [(host, shown(unit)) for host, said in cluster.hosts.known.items() for unit in said.unconfined]
+    units = sorted({unit for _, unit in found})
+    repair = f"`systemctl restart {' '.join(units)}` there, one host after the other"
+    return (
+        f"{len(cluster.hosts.known)} hosts",
+        [f"{unit} on {host} was started before it had one" for host, unit in found],
+        repair,
+    )
+
+
 @check("hosts find each other by name", "hosts")
 def hosts_find_each_other(cluster: Cluster) -> Result:
     lost = {host: said.unresolved for host, said in cluster.hosts.known.items() if said.unresolved}

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, ip_address, ip_network
 from typing import Any
 
 # Written on every host, before anything else of the kit.
@@ -54,7 +54,10 @@ class File:
 
 @dataclass(frozen=True)
 class Claim:
-    """A port that a part listens on, as `kit_ports` of inventory/kit/ports.yml says; `addresses` are empty for all."""
+    """A port that a part listens on, as `kit_ports` of inventory/kit/ports.yml says; `addresses` are empty for all.
+
+    `clients` are names of `kit_port_clients`.
+    """
 
     role: str
     what: str
@@ -62,11 +65,34 @@ class Claim:
     programs: tuple[str, ...]
     input: str = ""
     addresses: tuple[str, ...] = ()
+    clients: tuple[str, ...] = ()
 
     def collides(self, other: "Claim") -> bool:
         """Return whether another claim is for the same port at the same address."""
         one, two = set(self.addresses), set(other.addresses)
         return self.port == other.port and (not one or not two or bool(one & two))
+
+
+@dataclass
+class WayIn:
+    """How Ansible came in to a host by SSH: from where, and at which port."""
+
+    address: str
+    port: int
+
+
+@dataclass
+class OpenPort:
+    """A port that a host's firewall leaves open, as the role host takes it."""
+
+    what: str
+    protocol: str
+    port: int
+    clients: list[str]
+
+    def has(self, address: str) -> bool:
+        """Return whether an address is one of its clients."""
+        return any(ip_address(address) in ip_network(network) for network in self.clients)
 
 
 @dataclass
@@ -86,6 +112,8 @@ class Host:
     :param parts: the roles that it has.
     :param takes_python: whether the project runs with the host's Python, `python_version`.
     :param time_zone: the inventory's.
+    :param firewall: what its firewall shall leave open, None where it has none.
+    :param way_in: how Ansible came in; None where it was not by SSH.
     """
 
     name: str
@@ -99,6 +127,8 @@ class Host:
     python_version: str
     takes_python: bool
     time_zone: str
+    firewall: list[OpenPort] | None
+    way_in: WayIn | None
     addresses: list[Address]
     listening: list[Listener]
     services: list[str]
@@ -133,6 +163,7 @@ class Wanted:
     :param cookie: the digest of the Erlang cookie.
     :param vip: the shared address, empty where there is none.
     :param carriers: the names of the hosts that may hold it.
+    :param admins: addresses and networks of operators.
     """
 
     releases: list[str]
@@ -146,6 +177,7 @@ class Wanted:
     carriers: list[str]
     cookie: str
     secrets_dir: str
+    admins: list[str]
 
 
 def claims_of(ports: Iterable[dict], parts: list[str], value: Callable[[str], Any]) -> list[Claim]:
@@ -160,7 +192,8 @@ def claims_of(ports: Iterable[dict], parts: list[str], value: Callable[[str], An
             port=int(value(port["input"])) + port.get("plus", 0) if "input" in port else port["port"],
             programs=tuple(port["programs"]),
             input=port.get("input", ""),
-            addresses=tuple(map(str, _list(value(port["address"])))) if "address" in port else (),
+            addresses=tuple(filter(None, map(str, _list(value(port["address"]))))) if "address" in port else (),
+            clients=tuple(port["clients"]),
         )
         for port in _of(ports, parts, value)
     ]
@@ -322,6 +355,32 @@ def _file_of(service: Service, name: str) -> str | None:
     return file
 
 
+def way_in_stays_open(host: Host, wanted: Wanted) -> Iterator[str]:
+    """A timer would open it again, but nobody shall need it."""
+    if host.firewall is None or host.way_in is None:
+        return
+    came, logins = host.way_in, [one for one in host.firewall if one.port == host.way_in.port and one.protocol == "tcp"]
+    if not any(one.has(came.address) for one in logins):
+        yield (
+            f"Ansible comes in to {host.name} from {came.address} at port {came.port}, which the firewall would close: "
+            f"add `{{what: logins by SSH, port: {came.port}, clients: [{came.address}]}}` to its "
+            "`host_firewall_extra_ports`."
+        )
+
+
+def admins_reach_their_pages(host: Host, wanted: Wanted) -> Iterator[str]:
+    """Whoever deploys is an operator. Without admins, pages are opened by way of the hosts."""
+    pages = [claim for claim in host.claims if "admins" in claim.clients]
+    if host.firewall is None or host.way_in is None or not wanted.admins or not pages:
+        return
+    if not OpenPort("", "tcp", 0, wanted.admins).has(host.way_in.address):
+        yield (
+            f"`cluster_admin_addresses` is {', '.join(wanted.admins)}, and you come in to {host.name} from "
+            f"{host.way_in.address}: its firewall would keep you from {pages[0].what}. Add {host.way_in.address}, or "
+            "empty the list to open pages by way of a host, as with `ssh -L`."
+        )
+
+
 EACH: list[Callable[[Host, Wanted], Iterator[str]]] = [
     supported_release,
     release_for_its_architecture,
@@ -331,6 +390,8 @@ EACH: list[Callable[[Host, Wanted], Iterator[str]]] = [
     own_address,
     free_ports,
     services_of_somebody_else,
+    way_in_stays_open,
+    admins_reach_their_pages,
 ]
 
 

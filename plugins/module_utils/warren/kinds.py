@@ -209,6 +209,14 @@ def _address(text: str) -> bool:
         return False
 
 
+@_kind("network", "an IPv4 or IPv6 address, or a network such as 192.0.2.0/24", "192.0.2.1/24")
+def _network(text: str) -> bool:
+    try:
+        return bool(ipaddress.ip_network(text))
+    except ValueError:
+        return False
+
+
 @_kind("bind", "an IPv4 address or a name of the host, without a port", "192.0.2.1:5555")
 def _bind(text: str) -> bool:
     return bool(re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", text))

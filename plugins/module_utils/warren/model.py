@@ -48,6 +48,8 @@ class Host:
     inodes_used: tuple[float, str]
     conntrack_used: float | None
     kernel_wrong: list[str]
+    firewall: str
+    unconfined: list[str]
     unresolved: list[str]
 
 
