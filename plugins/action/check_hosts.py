@@ -56,11 +56,7 @@ class ActionModule(ActionBase):
         """Return a host, and what it has said."""
         of_host = HostVariables(name, task_vars, self._templar.copy_with_new_env)
         given, value, parts = of_host.given, of_host.value, of_host.roles
-        facts = given["ansible_facts"]
-
-        def optional(name: str, default: Any) -> Any:
-            return value(name) if name in given else default
-
+        facts, optional = given["ansible_facts"], of_host.optional
         about = given[self._task.args["said"]] | {
             "name": name,
             "address": value("cluster_address"),

@@ -44,11 +44,9 @@ class ActionModule(ActionBase):
         running = task_vars["ansible_play_hosts_all"]
         hosts = {name: self._host(name, task_vars) for name in task_vars["groups"]["all"]}
         guests = {hosts[name].value("cluster_address") for name in running}
-        others = [
-            host for name, host in hosts.items() if name not in running and optional(host, "host_firewall", False)
-        ]
+        others = [host for name, host in hosts.items() if name not in running and host.optional("host_firewall", False)]
         inputs = {
-            host.name: {name: optional(host, name, default) for name, default in INPUTS.items()} for host in others
+            host.name: {name: host.optional(name, default) for name, default in INPUTS.items()} for host in others
         }
         firewalls = [
             {"name": name, "inputs": of_host}
@@ -59,8 +57,3 @@ class ActionModule(ActionBase):
 
     def _host(self, name: str, task_vars: dict[str, Any]) -> HostVariables:
         return HostVariables(name, task_vars, self._templar.copy_with_new_env)
-
-
-def optional(host: HostVariables, name: str, default: Any) -> Any:
-    """Return an input of a host, or its default."""
-    return host.value(name) if name in host.given else default

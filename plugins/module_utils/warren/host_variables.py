@@ -33,6 +33,13 @@ class HostVariables:
             self._known[name] = self._templar.template(self.given[name])
         return self._known[name]
 
+    def optional(self, name: str, default: Any) -> Any:
+        """Return the value of an input, or the default that its role has for it.
+
+        :raises AnsibleError: it cannot be evaluated.
+        """
+        return self.value(name) if name in self.given else default
+
     @cached_property
     def roles(self) -> list[str]:
         """The host's roles.
