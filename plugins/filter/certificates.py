@@ -1,4 +1,4 @@
-"""Ansible's filters about certificates: their names, their age, whom a host trusts, and what is wrong with an operator's."""
+"""Ansible's filters about certificates: their names, their age, whom a host trusts, and what is wrong with one."""
 
 import datetime
 import ipaddress
@@ -16,7 +16,7 @@ def certificate_alternative_names(names: Iterable[str]) -> list[str]:
 
 
 def certificate_days(text: str) -> int:
-    """Return for how many whole days a certificate is still valid; -1 for none, for one that has ended, and for what is no certificate."""
+    """Return for how many whole days a certificate is still valid; -1 for one that has ended, and for what is none."""
     try:
         end = x509.load_pem_x509_certificate(text.encode()).not_valid_after_utc
     except ValueError:
@@ -24,33 +24,45 @@ def certificate_days(text: str) -> int:
     return max(-1, (end - _now()).days)
 
 
+def certificate_metric(text: str) -> str:
+    """Return when a certificate ends, in Prometheus' text format."""
+    end = x509.load_pem_x509_certificate(text.encode()).not_valid_after_utc
+    name = "warren_certificate_end_timestamp_seconds"
+    return f"# TYPE {name} gauge\n{name} {end.timestamp():.0f}\n"
+
+
 def certificate_bundle(paths: Iterable[str]) -> str:
     """Return the certificates of these files of this machine, one after the other."""
     return "".join(f"{Path(path).read_text().strip()}\n" for path in paths)
 
 
-def certificate_problems(certificate: str, key: str, names: Iterable[str], authority: str, inputs: list[str]) -> list[str]:
+def certificate_bundle_problems(paths: Iterable[str]) -> list[str]:
+    """Return what is wrong with the files of other authorities' certificates, each as a sentence."""
+    return [text for path in paths for text in certificate_problems(path, "", [], "")]
+
+
+def certificate_problems(certificate: str, key: str, names: Iterable[str], authority: str) -> list[str]:
     """Return what is wrong with a certificate of the operator's, each as a sentence with what to do.
 
     :param certificate: the file with it, on this machine; what stands between it and the authority may follow in it.
     :param key: the file with its key; empty where there need not be one.
     :param names: what it must be valid for; empty for an authority's own.
     :param authority: the file with the authority's certificate; empty for an authority's own.
-    :param inputs: the inputs with the certificate, the key and the authority, in this order.
     """
-    name, name_of_key, name_of_authority = inputs
     try:
         own = _certificates(certificate)
     except (OSError, ValueError) as error:
-        return [f"`{name}` is {certificate}, {_why(error)}: give a file with a certificate in PEM."]
+        return [f"{certificate} {_why(error)}: give a file with a certificate in PEM."]
     problems = [
-        *_untimely(own[0], name, certificate),
-        *_wrong_key(own[0], key, name_of_key, name),
-        *_lacking_names(own[0], names, name, certificate),
+        *_untimely(own[0], certificate),
+        *_wrong_key(own[0], key, certificate),
+        *_lacking_names(own[0], names, certificate),
     ]
     if not authority:
         if not _may_sign(own[0]):
-            problems.append(f"`{name}` is {certificate}, which is no certificate of an authority: give the one that signs those of hosts.")
+            problems.append(
+                f"{certificate} is no certificate of an authority: give the one that signs the certificates of hosts."
+            )
         return problems
     try:
         trusted = _certificates(authority)
@@ -59,8 +71,8 @@ def certificate_problems(certificate: str, key: str, names: Iterable[str], autho
         return problems
     if not _signed(own, trusted):
         problems.append(
-            f"`{name}` is {certificate}, which the authority of `{name_of_authority}`, {authority}, has not signed: give one that it has, "
-            "followed by the certificates between both."
+            f"{certificate} is not signed by the authority, {authority}: give one that is, followed by the "
+            "certificates between both."
         )
     return problems
 
@@ -79,8 +91,8 @@ def _is_address(name: str) -> bool:
 
 def _why(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
-        return "which does not exist"
-    return "which cannot be read" if isinstance(error, OSError) else "which has none"
+        return "does not exist"
+    return "cannot be read" if isinstance(error, OSError) else "has no certificate"
 
 
 def _certificates(path: str) -> list[x509.Certificate]:
@@ -91,31 +103,31 @@ def _certificates(path: str) -> list[x509.Certificate]:
     return x509.load_pem_x509_certificates(Path(path).read_bytes())
 
 
-def _untimely(certificate: x509.Certificate, name: str, path: str) -> Iterator[str]:
+def _untimely(certificate: x509.Certificate, path: str) -> Iterator[str]:
     begin, end, now = certificate.not_valid_before_utc, certificate.not_valid_after_utc, _now()
     if end < now:
-        yield f"`{name}` is {path}, which is valid until {end:%Y-%m-%d} only: renew it, and run this again."
+        yield f"{path} is valid until {end:%Y-%m-%d} only: renew it, and run this again."
     elif begin > now:
-        yield f"`{name}` is {path}, which is valid from {begin:%Y-%m-%d %H:%M} UTC only: set this machine's clock, or wait until then."
+        yield f"{path} is valid from {begin:%Y-%m-%d %H:%M} UTC only: set this machine's clock, or wait until then."
 
 
-def _wrong_key(certificate: x509.Certificate, key: str, name_of_key: str, name: str) -> Iterator[str]:
+def _wrong_key(certificate: x509.Certificate, key: str, path: str) -> Iterator[str]:
     if not key:
         return
     try:
         private = serialization.load_pem_private_key(Path(key).read_bytes(), password=None)
     except OSError as error:
-        yield f"`{name_of_key}` is {key}, {_why(error)}: give the file with the key of `{name}`."
+        yield f"{key} {_why(error)}: give the file with the key of {path}."
     except TypeError:
-        yield f"`{name_of_key}` is {key}, which has a passphrase, and services start without one: give the key without it."
+        yield f"{key} has a passphrase, which nobody would type when a service starts: give the key without it."
     except (ValueError, UnsupportedAlgorithm):
-        yield f"`{name_of_key}` is {key}, which has no key in PEM: give the file with the key of `{name}`."
+        yield f"{key} has no key in PEM: give the file with the key of {path}."
     else:
         if private.public_key() != certificate.public_key():
-            yield f"`{name_of_key}` is {key}, which does not belong to the certificate of `{name}`: give the two that belong together."
+            yield f"{key} does not belong to the certificate in {path}: give the two that belong together."
 
 
-def _lacking_names(certificate: x509.Certificate, names: Iterable[str], name: str, path: str) -> Iterator[str]:
+def _lacking_names(certificate: x509.Certificate, names: Iterable[str], path: str) -> Iterator[str]:
     try:
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
@@ -124,7 +136,7 @@ def _lacking_names(certificate: x509.Certificate, names: Iterable[str], name: st
         has = {*found.get_values_for_type(x509.DNSName), *map(str, found.get_values_for_type(x509.IPAddress))}
     if lacking := [wanted for wanted in names if wanted not in has]:
         yield (
-            f"`{name}` is {path}, which is not valid for {', '.join(lacking)}, and clients would refuse it: have one made with these as "
+            f"{path} is not valid for {', '.join(lacking)}, and clients would refuse it: have one made with these as "
             "alternative names (subjectAltName)."
         )
 
@@ -155,6 +167,8 @@ class FilterModule:
         return {
             "certificate_alternative_names": certificate_alternative_names,
             "certificate_days": certificate_days,
+            "certificate_metric": certificate_metric,
             "certificate_bundle": certificate_bundle,
+            "certificate_bundle_problems": certificate_bundle_problems,
             "certificate_problems": certificate_problems,
         }
