@@ -40,8 +40,9 @@ systemctl daemon-reload && systemctl restart prometheus-node-exporter && rm -r $
 """
 LEAVE_UNREAD = """
 import sys
+import celeryconfig
 from kombu import Connection
-with Connection(sys.argv[1]) as connection:
+with Connection(sys.argv[1], ssl=getattr(celeryconfig, "broker_use_ssl", False)) as connection:
     for name, count in zip(sys.argv[2::2], map(int, sys.argv[3::2])):
         queue = connection.SimpleQueue(name)
         for number in range(count):
@@ -162,7 +163,8 @@ def broken(playbook, inventory, brokers, workers, balancers, publishers, stores,
     brokers[0].run(f"{control} add_user bob secret")
     brokers[0].run(f"{control} set_user_tags bob administrator")
     brokers[0].run(f"{control} set_permissions -p {vhost} bob '.*' '.*' '.*'")
-    url = f"pyamqp://bob:secret@{balancers[0].address}:{brokers[0].expect('rabbitmq_amqp_port')}/{vhost}"
+    port = balancers[0].expect("haproxy_listeners")[0]["port"]
+    url = f"pyamqp://bob:secret@{balancers[0].address}:{port}/{vhost}"
     unread = [REPLIES, "150", "celeryev.test", "1500", HOSTILE, "1500", "left-by-bob", "3"]
     publishers[0].app_output("python", "-c", LEAVE_UNREAD, url, *unread)
     brokers[-1].run(f"{control} eval 'application:set_env(rabbit, consumer_timeout, 60000).'")

@@ -41,18 +41,23 @@ def test_each_server_is_up(balancer, brokers):
         servers = {server.name: server for server in backends[listener["name"]].listeners}
         assert set(servers) == set(listener["servers"])
         assert {server.status for server in servers.values()} == {"UP"}
-        # The handshake was checked, not only the connection (L4OK).
+        # The handshake was checked, not only the connection (L4OK), through TLS where there is any.
         assert {server.check_status for server in servers.values()} == {"L7OK"}
 
 
+def amqp(balancer):
+    """The listeners of AMQP, with TLS or without."""
+    return [backend for backend in stats(balancer).backends if backend.name in ("amqp", "amqps")]
+
+
 def test_a_connection_goes_to_the_server_with_the_fewest(balancer):
-    (backend,) = [backend for backend in stats(balancer).backends if backend.name == "amqp"]
+    (backend,) = amqp(balancer)
     assert backend.algo == "leastconn"
 
 
 def test_bytes_are_counted_while_connections_live(balancers):
     """Of two with a shared address one may have no connection."""
-    backends = [backend for balancer in balancers for backend in stats(balancer).backends if backend.name == "amqp"]
+    backends = [backend for balancer in balancers for backend in amqp(balancer)]
     busy = [server for backend in backends for server in backend.listeners if server.scur]
     assert busy
     assert all(server.bout > 0 for server in busy)

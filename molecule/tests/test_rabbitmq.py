@@ -8,13 +8,14 @@ import pytest
 PARKED = "warren-parked"
 LOGIN = """
 import sys
+import celeryconfig
 from celeryconfig import broker_url
 from kombu import Connection, Queue
 who, queue = sys.argv[1:]
 # The project's own login stays in its settings: arguments end up in sudo's log.
 own, _, place = broker_url[0].partition("://")[2].rpartition("@")
 url = f"pyamqp://{who or own}@{place}"
-with Connection(url, connect_timeout=5) as connection:
+with Connection(url, connect_timeout=5, ssl=getattr(celeryconfig, "broker_use_ssl", False)) as connection:
     connection.ensure_connection(max_retries=1)
     if queue:
         Queue(queue).bind(connection.channel()).declare()

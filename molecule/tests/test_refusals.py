@@ -109,7 +109,7 @@ def test_pages_refuse_whoever_has_no_password(stores, monitors, balancers):
         ("401", f"{flower}/api/worker/shutdown/default@w1", "x=y", wrong),
         ("401", f"{stats}/", "", ""),
         ("401", f"{stats}/;csv", "", wrong),
-        ("401", f"{stats}/", "s=mq1&action=disable&b=amqp", ""),
+        ("401", f"{stats}/", "s=mq1&action=disable&b=amqps", ""),
         # Prometheus asks for no password, and lets nobody end it or delete anything.
         ("403", f"{prometheus}/-/quit", "x=y", ""),
         ("403", f"{prometheus}/-/reload", "x=y", ""),
@@ -120,7 +120,7 @@ def test_pages_refuse_whoever_has_no_password(stores, monitors, balancers):
 def test_firewalls_refuse_whoever_has_no_business_there(intruder, brokers, balancers, stores, monitors):
     """A worker host at the ports of others; each of these is open to somebody."""
     places = [
-        *((broker.address, port) for broker in brokers for port in (5672, 15692, 4369, 25672, 15672, 9100)),
+        *((broker.address, port) for broker in brokers for port in (5671, 5672, 15692, 4369, 25672, 15672, 9100)),
         *((balancer.address, port) for balancer in balancers for port in (8404, 9100)),
         *((stores[0].address, port) for port in (9121, 9122, 9100)),
         *((monitors[0].address, port) for port in (5555, 9090, 9093)),

@@ -56,6 +56,7 @@ KINDS = {
     "brokers": "no broker in this cluster",
     "any_broker": "no broker in this cluster",
     "hosts": "no host in this cluster",
+    "certificates": "no TLS in this cluster",
     "projects": "no Celery project in this cluster",
     "programs": "no worker program in this cluster",
     "running": "no worker program in this cluster",
@@ -601,8 +602,7 @@ def certificates_last(cluster: Cluster) -> Result:
         wrong += [f"the authority's certificate on {host} {_lasts(said.authority)}"] if said.authority < least else []
         wrong += [] if said.fits else [f"the key of {host} does not belong to its certificate"]
     days = [min(said.host, said.authority) for said in cluster.certificates.known.values()]
-    measured = f"valid for {min(days):.0f} days at least" if days else "no TLS"
-    return measured, wrong, deploy(cluster, "certificate")
+    return f"valid for {min(days):.0f} days at least", wrong, deploy(cluster, "certificate")
 
 
 def _lasts(days: float) -> str:

@@ -533,7 +533,7 @@ class Cluster:
         )
         self.hosts: Answers[Host] = self._read(answers, said_by, "host", "`systemctl status ssh`", Host)
         # Without TLS, no host has one.
-        certified = [host for host in answers if "certificate" in answers[host]]
+        certified = [host for host, said in answers.items() if not said or "certificate" in said]
         look = "`ls -l /etc/ssl/warren`"
         self.certificates: Answers[Certificates] = self._read(certified, said_by, "certificate", look, Certificates)
         look = "`supervisorctl status`"
