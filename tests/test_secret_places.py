@@ -50,7 +50,8 @@ def render(folder, inventory, **variables):
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    return render(tmp_path_factory.mktemp("lab"), "lab")
+    # Without TLS, whose files are not there.
+    return render(tmp_path_factory.mktemp("lab"), "lab", cluster_tls=False)
 
 
 @pytest.fixture(scope="module")

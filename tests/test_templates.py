@@ -652,7 +652,7 @@ def test_each_scheduler_has_its_store(scheduled, monkeypatch):
         for instance in scheduled["redbeat"].inputs["mon1"]["redis_instances"]
         if instance["eviction_policy"] == "noeviction"
     )
-    assert re.fullmatch(rf"redis://:\w+@[\d.]+:{locks['port']}/0", settings["redbeat"].redbeat_redis_url)
+    assert re.match(rf"rediss?://:\w+@[\d.]+:{locks['port']}/0(\?ssl|$)", settings["redbeat"].redbeat_redis_url)
     # Standbys must take over within 30 s: the lock ends, they ask again, and the schedule is looked at.
     lock, loop = settings["redbeat"].redbeat_lock_timeout, settings["redbeat"].beat_max_loop_interval
     assert 2 * loop < lock and lock + 2 * loop <= 30
@@ -812,8 +812,9 @@ def test_each_owner_may_log_in_from_each_client_and_from_nowhere_else(rendered):
         words = [line.split() for line in path.read_text().splitlines() if line and not line.startswith("#")]
         addresses = {inputs["postgresql_listen_address"], *inputs["postgresql_client_addresses"]}
         assert words[0] == ["local", "all", "all", "peer"]
+        connections = "hostssl" if inputs["postgresql_tls"] else "host"
         assert sorted(words[1:]) == sorted(
-            ["host", f'"{database["name"]}"', f'"{database["owner"]}"', f"{address}/32", "scram-sha-256"]
+            [connections, f'"{database["name"]}"', f'"{database["owner"]}"', f"{address}/32", "scram-sha-256"]
             for database in inputs["postgresql_databases"]
             for address in addresses
         )

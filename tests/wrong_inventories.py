@@ -1021,6 +1021,14 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         ],
         {"groups": {"postgresql": {"db1": {}}}, "variables": {"postgresql_extra_config": {"fsync": "off"}}},
     ),
+    "a Redis with half a certificate": (
+        ["`redis_tls` of r1 needs all of `authority`, `certificate`, `key` and `group`", "set `cluster_tls`"],
+        {"groups": {"redis": {"r1": {}}}, "variables": {"redis_tls": {"authority": "/etc/ssl/ca.crt"}}},
+    ),
+    "a database with half a certificate": (
+        ["`postgresql_tls` of db1 needs all of `authority`, `certificate`, `key` and `group`", "set `cluster_tls`"],
+        {"groups": {"postgresql": {"db1": {}}}, "variables": {"postgresql_tls": {"authority": "/etc/ssl/ca.crt"}}},
+    ),
     "a HAProxy with root's rights": (
         ["`haproxy_extra_global` of lb1 cannot have this.", "`user`: leave it out"],
         {"variables": {"haproxy_extra_global": ["user root"]}},

@@ -43,9 +43,9 @@ def test_brokers_refuse_strangers_and_foreign_names(intruder, brokers):
 
 def redis_cli(host, store, instance, *words, user="", before=""):
     """What redis-cli of a host is answered."""
-    command = shlex.join(
-        ["redis-cli", "-h", store.address, "-p", str(instance["port"]), *(["--user", user] if user else []), *words]
-    )
+    tls = ["--tls", "--cacert", store.expect("redis_tls")["authority"]] if store.expect("redis_tls") else []
+    place = ["-h", store.address, "-p", str(instance["port"])]
+    command = shlex.join(["redis-cli", *tls, *place, *(["--user", user] if user else []), *words])
     result = host.host.run("sh -c %s", f"{before}timeout 10 {command} 2>&1")
     return result.stdout.strip()
 
