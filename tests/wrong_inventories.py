@@ -1033,6 +1033,31 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         ["`haproxy_extra_global` of lb1 cannot have this.", "`user`: leave it out"],
         {"variables": {"haproxy_extra_global": ["user root"]}},
     ),
+    "a key that HAProxy does not find": (
+        ["HAProxy on lb1 looks for the key of /etc/tls/lb1.crt beside it, but `haproxy_tls` says /etc/keys/lb1.key"],
+        {
+            "variables": {
+                "haproxy_tls": {
+                    "authority": "/etc/tls/ca.crt",
+                    "certificate": "/etc/tls/lb1.crt",
+                    "key": "/etc/keys/lb1.key",
+                },
+                "haproxy_stats_authorities": ["/etc/tls/ca.crt"],
+            }
+        },
+    ),
+    "a page whose authority nobody knows": (
+        ["`status.yml` could not verify the stats page of lb1", "`haproxy_stats_authorities`"],
+        {
+            "variables": {
+                "haproxy_tls": {
+                    "authority": "/etc/tls/ca.crt",
+                    "certificate": "/etc/tls/lb1.crt",
+                    "key": "/etc/tls/lb1.key",
+                }
+            }
+        },
+    ),
     # What cannot be evaluated, and what is misspelt.
     "a fact that cannot be evaluated": (
         [

@@ -10,7 +10,6 @@ import os
 import re
 import shlex
 import time
-import urllib.request
 import uuid
 from pathlib import Path
 
@@ -335,9 +334,10 @@ def hurt(playbook, inventory, brokers, workers, prometheus, monitors):
         # A minute for the queue, and a scrape and a look at the rules more.
         wait_until(lambda: set(ALERTS) <= firing().keys(), 120)
         fired = firing()
-        place = f"http://{monitors[0].expect('prometheus_bind')}:{monitors[0].expect('prometheus_alertmanager_port')}"
-        with urllib.request.urlopen(f"{place}/api/v2/alerts", timeout=30) as answer:
-            told = {alert["labels"]["alertname"] for alert in json.load(answer)}
+        place = f"{monitors[0].expect('prometheus_bind')}:{monitors[0].expect('prometheus_alertmanager_port')}"
+        login = f"{monitors[0].expect('prometheus_user')}:{monitors[0].expect('prometheus_password')}"
+        alerts = json.loads(monitors[0].page(f"{place}/api/v2/alerts", login))
+        told = {alert["labels"]["alertname"] for alert in alerts}
     finally:
         (command, *_) = commands(before["queues are consumed"])
         workers[-1].run(command)

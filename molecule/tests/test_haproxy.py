@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import urllib.error
-import urllib.request
 
 import pytest
 from haproxystats import HAProxyServer
@@ -30,6 +29,8 @@ def stats(balancer):
         balancer.expect("haproxy_stats_bind"),
         user=balancer.expect("haproxy_stats_user"),
         password=balancer.expect("haproxy_stats_password"),
+        verify_ssl=balancer.expect("certificate_authority"),
+        https=balancer.scheme == "https",
     )
     assert not found.failed
     return found
@@ -65,18 +66,16 @@ def test_bytes_are_counted_while_connections_live(balancers):
 
 def test_the_stats_page_needs_its_password(balancer):
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(f"http://{balancer.expect('haproxy_stats_bind')}/", timeout=10)
+        balancer.page(balancer.expect("haproxy_stats_bind"))
     assert refused.value.code == 401
 
 
 def test_metrics_are_served(balancer):
-    with urllib.request.urlopen(f"http://{balancer.expect('haproxy_stats_bind')}/metrics", timeout=10) as response:
-        assert "haproxy_server_status" in response.read().decode()
+    assert "haproxy_server_status" in balancer.page(f"{balancer.expect('haproxy_stats_bind')}/metrics")
 
 
 def test_whoever_asks_is_told_that_clients_may_come(balancer):
-    with urllib.request.urlopen(f"http://{balancer.expect('haproxy_stats_bind')}/healthz", timeout=10) as response:
-        assert response.status == 200
+    assert "200 OK" in balancer.page(f"{balancer.expect('haproxy_stats_bind')}/healthz")
 
 
 @pytest.mark.disruptive

@@ -77,9 +77,9 @@ def test_management_is_off(broker, status):
 
 def test_metrics_are_served(broker, monitors):
     """To Prometheus' host."""
-    url = f"http://{broker.address}:{broker.expect('rabbitmq_prometheus_port')}/metrics"
+    url = f"{broker.scheme}://{broker.address}:{broker.expect('rabbitmq_prometheus_port')}/metrics"
     fetch = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=10).read().decode())"
-    text = monitors[0].run("python3 -c %s %s", fetch, url)
+    text = monitors[0].python(fetch, url)
     assert f'rabbitmq_node="rabbit@{broker.name}"' in text
 
 
