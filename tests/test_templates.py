@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shlex
+import ssl
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -226,6 +227,17 @@ def test_celery_accepts_and_knows_every_setting(rendered):
             assert app.conf[name] == getattr(module, name)
 
 
+def test_celery_verifies_the_brokers_where_there_is_tls(rendered):
+    for host, path in rendered.files("celeryconfig.py"):
+        _, app = load_settings(path)
+        if tls := rendered.inputs[host]["celery_app_broker_tls"]:
+            wanted = {"ca_certs": tls["authority"], "server_hostname": tls["name"], "cert_reqs": ssl.CERT_REQUIRED}
+            assert app.conf.broker_use_ssl == wanted
+            assert {url.rpartition(":")[2].partition("/")[0] for url in app.conf.broker_url} == {"5671"}
+        else:
+            assert app.conf.broker_use_ssl is False
+
+
 def test_celery_has_the_inputs_as_effective_settings(rendered):
     for host, path in rendered.files("celeryconfig.py"):
         _, app = load_settings(path)
@@ -257,7 +269,8 @@ def test_celery_has_the_inputs_as_effective_settings(rendered):
         assert effective == {name: given[name] for name in effective}, host
         assert app.conf.accept_content[:1] == ["json"]
         assert {given["serializer"], *given["accept_content"]} <= set(app.conf.accept_content)
-        assert app.conf.result_backend.partition(":")[0] == given["result_backend"]
+        wanted = {"redis": "rediss"} if rendered.inputs[host]["celery_app_broker_tls"] else {}
+        assert app.conf.result_backend.partition(":")[0] == wanted.get(given["result_backend"], given["result_backend"])
         assert app.amqp.argsrepr_maxsize == app.amqp.kwargsrepr_maxsize == given["arguments_shown_characters"]
         # For ever: a worker must not exit because a failover took long.
         assert app.conf.broker_connection_max_retries is None
