@@ -1,7 +1,9 @@
 """TLS between the hosts: whom they trust, and whom they do not."""
 
+import concurrent.futures
 import json
 import subprocess
+import uuid
 from pathlib import Path
 
 import pytest
@@ -144,3 +146,33 @@ def test_a_certificate_of_ones_own_is_taken(worker, changed_certificate, tmp_pat
         cluster_tls_certificate=str(tmp_path / "own.crt"), cluster_tls_certificate_key=str(tmp_path / "own.key")
     )
     assert own.strip() == (tmp_path / "own.crt").read_text().strip()
+
+
+@pytest.mark.lengthy
+def test_another_authority_takes_over_without_a_lost_task(all_members, brokers, playbook, count_tasks):
+    """Under load; afterwards nobody trusts the former one, and clients still reach everything."""
+
+    def issuers():
+        return {
+            member.run("openssl x509 -in /etc/ssl/warren/host.crt -noout -ext authorityKeyIdentifier")
+            for member in all_members
+        }
+
+    (before,) = issuers()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        counting = pool.submit(count_tasks, f"authority-{uuid.uuid4()}", 2000, "--rate", "20")
+        playbook("playbooks/renew_certificates.yml", "-e", "authority=new")
+        counting.result()
+    (after,) = issuers()
+    assert after != before
+    text = Path(all_members[0].expect("certificate_authority")).read_text()
+    assert {member.run("cat /etc/ssl/warren/ca.crt") for member in all_members} == {text.strip()}
+    # What the running broker shows, and not what is in the file.
+    for broker in brokers:
+        place = f"{broker.address}:{broker.expect('rabbitmq_amqps_port')}"
+        shown = broker.run(
+            "sh -c %s", f"openssl s_client -connect {place} -CAfile /etc/ssl/warren/ca.crt </dev/null 2>&1"
+        )
+        assert "Verify return code: 0 (ok)" in shown
+    _, recap = playbook("playbooks/site.yml", "--tags", "certificate")
+    assert {name: host["changed"] for name, host in recap.items() if host["changed"]} == {}
