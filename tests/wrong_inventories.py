@@ -345,8 +345,8 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         },
     ),
     "an authority without its key": (
-        ["Nobody can sign a certificate for", "set `cluster_tls_authority_key`", "as `cluster_tls_certificate`"],
-        {"variables": {"cluster_tls": True, "cluster_tls_authority": f"{kit.PROJECT}/tests/validators/ca.crt"}},
+        ["Nobody can sign certificates: set `cluster_tls_authority_key`", "as `cluster_tls_certificate`"],
+        {"variables": {"cluster_tls": True, "cluster_tls_authority": "/srv/ca.crt"}},
     ),
     "a certificate without its key": (
         ["A certificate needs its key: set both, `cluster_tls_certificate` and `cluster_tls_certificate_key` of w1"],
