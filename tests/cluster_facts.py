@@ -148,6 +148,10 @@ def beat(**more):
     return said(json.dumps(BEAT | more))
 
 
+def certificates(**more):
+    return said(json.dumps({"host": 396.2, "authority": 3649.1, "fits": True} | more))
+
+
 def keepalived(state="active", holds=True):
     return said(json.dumps({"state": state, "holds_address": holds}))
 
@@ -212,7 +216,11 @@ def cluster_facts():
                 "page_off": f"{COMMAND} playbooks/management.yml -e state=off",
             },
             "answers": {
-                "mq1": {"host": host(), "rabbitmq": broker(QUEUE | {"name": "default"}, EVENTS)},
+                "mq1": {
+                    "host": host(),
+                    "certificate": certificates(),
+                    "rabbitmq": broker(QUEUE | {"name": "default"}, EVENTS),
+                },
                 "mq2": {"host": host(), "rabbitmq": broker()},
                 "lb1": {
                     "host": host(),

@@ -68,6 +68,7 @@ def rendered(folder, port, roles, inputs):
             roles=roles,
             celery_app_broker_urls=url_of(port),
             celery_app_queues=[{"name": "default", "routes": ["*"]}],
+            cluster_tls=False,
             **{"celery_app_result_backend": "disabled"} | inputs,
         )
     return RENDERED[key]

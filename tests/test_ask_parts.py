@@ -2,6 +2,8 @@
 
 import base64
 import json
+import ssl
+import subprocess
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +13,7 @@ import kit
 import pytest
 import yaml
 from kit import PROJECT
+from warren.haproxy_page import read_page
 
 MODULE = PROJECT / "plugins/modules/ask_parts.py"
 
@@ -21,24 +24,44 @@ def ask(**questions):
     return kit.run_module(MODULE, questions=given)["answers"]
 
 
+class Handler(BaseHTTPRequestHandler):
+    """A page that takes the password `right` and answers with JSON, or with what its path says."""
+
+    def do_GET(self):
+        login = base64.b64encode(b"someone:right").decode()
+        allowed = self.headers["Authorization"] == f"Basic {login}"
+        self.send_response(200 if allowed else 401)
+        self.end_headers()
+        texts = {"/text": b"well", "/;csv;norefresh": b"# pxname,svname,iid,\n"}
+        self.wfile.write(texts.get(self.path, b'{"well": true}'))
+
+    def log_message(self, *_):
+        pass
+
+
 @pytest.fixture
 def page():
-    """The address of a page that takes the password `right` and answers with JSON, or with what its path says."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            login = base64.b64encode(b"someone:right").decode()
-            allowed = self.headers["Authorization"] == f"Basic {login}"
-            self.send_response(200 if allowed else 401)
-            self.end_headers()
-            self.wfile.write(b"well" if self.path == "/text" else b'{"well": true}')
-
-        def log_message(self, *_):
-            pass
-
+    """The page's address."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def encrypted(tmp_path):
+    """The page with TLS: its address without the scheme, and the file with its certificate."""
+    key, certificate = tmp_path / "host.key", tmp_path / "host.crt"
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=h"]
+    subject = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    command = ["openssl", "req", "-x509", *kind, *subject, "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, capture_output=True, timeout=60, check=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}", str(certificate)
         server.shutdown()
 
 
@@ -75,6 +98,30 @@ def test_pages_are_read_with_their_password(page):
     assert said["text"] == {"status": 200}
     assert said["wrong"] == {"status": 401, "msg": "HTTP Error 401: Unauthorized"}
     assert "refused" in said["absent"]["msg"]
+
+
+def test_a_page_is_known_by_its_authority(encrypted):
+    address, authority = encrypted
+    question = {"url": f"https://{address}", "user": "someone", "password": "right"}
+    said = ask(
+        known=question | {"authority": authority}, stranger=question, plain=question | {"url": f"http://{address}"}
+    )
+    assert said["known"] == {"status": 200, "json": {"well": True}}
+    assert "CERTIFICATE_VERIFY_FAILED" in said["stranger"]["msg"]
+    assert said["plain"]["msg"]
+
+
+def test_haproxys_page_is_known_by_its_authority(encrypted, tmp_path):
+    """Also while one authority takes the place of another, and hosts have certificates of either."""
+    address, authority = encrypted
+    other = tmp_path / "other.crt"
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=other"]
+    command = ["openssl", "req", "-x509", *kind, "-keyout", str(tmp_path / "other.key"), "-out", str(other)]
+    subprocess.run(command, capture_output=True, timeout=60, check=True)
+    assert read_page(address, "someone", "right", [str(other), authority]) == {"servers": []}
+    assert "CERTIFICATE_VERIFY_FAILED" in read_page(address, "someone", "right", [str(other)])["msg"]
+    assert "No such file" in read_page(address, "someone", "right", [str(tmp_path / "none.crt")])["msg"]
+    assert "cannot be read" in read_page(address, "someone", "right")["msg"]
 
 
 @pytest.mark.parametrize("role", [part["role"] for part in kit.PARTS if "status" in part["has"]])

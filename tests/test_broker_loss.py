@@ -32,6 +32,7 @@ def start(tmp_path_factory, port):
         # Two, as the lab has: the tries at each of them count.
         celery_app_broker_urls=url_of(port, port),
         celery_app_queues=[{"name": "default", "routes": ["*"]}],
+        cluster_tls=False,
         # There is no Redis.
         celery_app_result_backend="disabled",
     )

@@ -19,7 +19,9 @@ MENTIONED = {row[key] for row in PORTS["kit_ports"] for key in ("input", "addres
 def values(**more):
     """What the variables of the table are on a host."""
     numbers = kit.kit_variables("cluster")
-    return {name: numbers[name] if name.endswith("_port") else "192.0.2.5" for name in MENTIONED} | more
+    known = {"wiring_listens_plain": True, "wiring_listens_tls": False}
+    found = {name: numbers[name] if name.endswith("_port") else "192.0.2.5" for name in MENTIONED}
+    return found | known | more
 
 
 def opened(roles, **more):
@@ -40,6 +42,9 @@ def test_a_port_is_open_to_the_clients_of_the_table():
         25672: CLIENTS["brokers"],
         15672: CLIENTS["admins"],
     }
+    encrypted = opened(["rabbitmq"], wiring_listens_plain=False, wiring_listens_tls=True)
+    assert encrypted[5671] == CLIENTS["broker_clients"]
+    assert 5672 not in encrypted
 
 
 def test_a_port_has_the_inventorys_number():

@@ -34,6 +34,8 @@ def made(number, name, parts):
     def value(variable):
         if variable == "wiring_haproxy_addresses":
             return [VIP, address]
+        if variable in ("wiring_listens_plain", "wiring_listens_tls"):
+            return variable == "wiring_listens_plain"
         if variable == "wiring_epmd_addresses":
             return ["127.0.0.1", address]
         return address if variable.endswith(("_bind", "_address")) else VALUES[variable]

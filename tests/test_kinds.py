@@ -19,6 +19,7 @@ GOOD = {
     "database": ["shop", "shop-eu", "shop_2024", "_x"],
     "endpoint": ["198.51.100.51:9093", "alerts.example.com:80"],
     "folder_name": ["shop", "Shop-2.0"],
+    "host_name": ["mq1", "broker.example.com", "Rabbit-1"],
     "glob": ["shop.tasks.pay", "shop.*", "*", "shop.[ab]*"],
     "interface": ["eth0", "enp1s0.100"],
     "interpreter": ["python3", "/opt/python3.12/bin/python3.12"],

@@ -34,7 +34,7 @@ def test_those_to_which_a_new_host_connects(others):
     """Its own HAProxy connects to the brokers, its programs to Redis; the project may also use the shared HAProxies."""
     found = {firewall["name"]: firewall["inputs"] for firewall in others("lab-scale-out", "w3")}
     assert sorted(found) == ["lb1", "lb2", "mon1", "mq1", "mq2", "mq3"]
-    amqp = next(port for port in found["mq1"]["host_firewall_ports"] if port["port"] == 5672)
+    amqp = next(port for port in found["mq1"]["host_firewall_ports"] if port["port"] == 5671)
     assert "10.203.57.33" in amqp["clients"]
     assert found["mq1"]["host_firewall_extra_ports"] == []
 

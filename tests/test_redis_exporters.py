@@ -34,6 +34,14 @@ def test_each_instance_has_an_exporter():
     ]
 
 
+def test_with_an_authority_the_exporter_verifies_the_instance():
+    exporter, _ = redis_exporters.redis_exporters(INSTANCES, "192.0.2.7", 9121, "s3cret", "/etc/ssl/warren/ca.crt")
+    assert exporter["arguments"][0] == "--redis.addr=rediss://192.0.2.7:6379"
+    assert exporter["arguments"][-1] == "--tls-ca-cert-file=/etc/ssl/warren/ca.crt"
+    # The exporter looks for the very URL.
+    assert exporter["passwords"] == {"rediss://192.0.2.7:6379": "s3cret"}
+
+
 def test_the_password_is_no_argument_of_a_process():
     for exporter in redis_exporters.redis_exporters(INSTANCES, "192.0.2.7", 9121, "s3cret"):
         assert not any("s3cret" in argument for argument in exporter["arguments"])

@@ -50,7 +50,8 @@ def render(folder, inventory, **variables):
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    return render(tmp_path_factory.mktemp("lab"), "lab")
+    # Without TLS, whose files are not there.
+    return render(tmp_path_factory.mktemp("lab"), "lab", cluster_tls=False)
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +73,10 @@ def logged_in(lab):
     given = {
         "addresses": list(inputs["host_addresses"].values()),
         "page": SECRETS["secret_haproxy_stats"],
+        "prometheus": SECRETS["secret_prometheus"],
         "redis": SECRETS["secret_redis"],
         "monitor": SECRETS["secret_redis_monitor"],
-        "files": {file["path"]: file["content"] for file in exporter_files([exporter]) if "content" in file},
+        "files": {file["path"]: file["content"] for file in exporter_files([exporter], {}) if "content" in file},
         "exporter": [f"--web.listen-address={exporter['address']}", *exporter["arguments"]],
     }
     (lab.folder / "log_in.json").write_text(json.dumps(given))
@@ -92,6 +94,10 @@ def logged_in(lab):
 
 def test_haproxy_shows_its_page_for_the_whole_password_only(logged_in):
     assert logged_in["haproxy"] == [200, 401]
+
+
+def test_prometheus_shows_its_page_for_the_password_only(logged_in):
+    assert logged_in["prometheus"] == [200, 401, 401]
 
 
 def test_keepalived_sends_the_whole_password(logged_in):

@@ -58,6 +58,7 @@ def test_where_all_is_well_there_is_no_problem(facts):
         "Prometheus": ["mon1"],
         "PostgreSQL": ["warren@mon1"],
         "Site": ["mon1"],
+        "Certificates": ["mq1"],
     }
 
 

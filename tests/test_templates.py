@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shlex
+import ssl
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -63,6 +64,9 @@ PACKAGES = {
 # Checked in this file, the others by the image's validators.
 CHECKED_HERE = {
     "60-warren.conf",
+    # What amtool reads; the lab's tests ask it.
+    "amtool.yml",
+    "client.yml",
     "beatconfig.py",
     "celeryconfig.py",
     "flowerconfig.py",
@@ -226,6 +230,17 @@ def test_celery_accepts_and_knows_every_setting(rendered):
             assert app.conf[name] == getattr(module, name)
 
 
+def test_celery_verifies_the_brokers_where_there_is_tls(rendered):
+    for host, path in rendered.files("celeryconfig.py"):
+        _, app = load_settings(path)
+        if tls := rendered.inputs[host]["celery_app_broker_tls"]:
+            wanted = {"ca_certs": tls["authority"], "server_hostname": tls["name"], "cert_reqs": ssl.CERT_REQUIRED}
+            assert app.conf.broker_use_ssl == wanted
+            assert {url.rpartition(":")[2].partition("/")[0] for url in app.conf.broker_url} == {"5671"}
+        else:
+            assert app.conf.broker_use_ssl is False
+
+
 def test_celery_has_the_inputs_as_effective_settings(rendered):
     for host, path in rendered.files("celeryconfig.py"):
         _, app = load_settings(path)
@@ -257,7 +272,8 @@ def test_celery_has_the_inputs_as_effective_settings(rendered):
         assert effective == {name: given[name] for name in effective}, host
         assert app.conf.accept_content[:1] == ["json"]
         assert {given["serializer"], *given["accept_content"]} <= set(app.conf.accept_content)
-        assert app.conf.result_backend.partition(":")[0] == given["result_backend"]
+        wanted = {"redis": "rediss"} if rendered.inputs[host]["celery_app_broker_tls"] else {}
+        assert app.conf.result_backend.partition(":")[0] == wanted.get(given["result_backend"], given["result_backend"])
         assert app.amqp.argsrepr_maxsize == app.amqp.kwargsrepr_maxsize == given["arguments_shown_characters"]
         # For ever: a worker must not exit because a failover took long.
         assert app.conf.broker_connection_max_retries is None
@@ -357,7 +373,7 @@ def test_celery_logs_in_with_any_password_at_any_virtual_host(unusual):
         _, app = load_settings(path)
         with app.connection_for_write() as connection:
             assert (connection.userid, connection.password) == ("celery", "p/a@s%2F:#?")
-            assert (connection.virtual_host, connection.port) == ("/shop/eu", 5672)
+            assert (connection.virtual_host, connection.port) == ("/shop/eu", 5671)
 
 
 def test_every_broker_url_goes_through_py_amqp_to_a_haproxy_or_to_the_only_broker(rendered):
@@ -367,9 +383,11 @@ def test_every_broker_url_goes_through_py_amqp_to_a_haproxy_or_to_the_only_broke
         if "haproxy_listeners" in inputs:
             listening[host] = inputs["haproxy_listeners"][0]["bind"].removesuffix(" transparent").split(",")
         if "keepalived_virtual_address" in inputs:
-            shared.add(f"{inputs['keepalived_virtual_address']}:5672")
+            # Its HAProxy listens there, too.
+            shared.add(inputs["haproxy_listeners"][0]["bind"].partition(",")[0])
+    port_of = {True: "rabbitmq_amqps_port", False: "rabbitmq_amqp_port"}
     brokers = {
-        f"{inputs['host_addresses'][host]}:{inputs['rabbitmq_amqp_port']}"
+        f"{inputs['host_addresses'][host]}:{inputs[port_of[bool(inputs['rabbitmq_tls'])]]}"
         for host, inputs in rendered.inputs.items()
         if "rabbitmq_amqp_port" in inputs
     }
@@ -652,7 +670,7 @@ def test_each_scheduler_has_its_store(scheduled, monkeypatch):
         for instance in scheduled["redbeat"].inputs["mon1"]["redis_instances"]
         if instance["eviction_policy"] == "noeviction"
     )
-    assert re.fullmatch(rf"redis://:\w+@[\d.]+:{locks['port']}/0", settings["redbeat"].redbeat_redis_url)
+    assert re.match(rf"rediss?://:\w+@[\d.]+:{locks['port']}/0(\?ssl|$)", settings["redbeat"].redbeat_redis_url)
     # Standbys must take over within 30 s: the lock ends, they ask again, and the schedule is looked at.
     lock, loop = settings["redbeat"].redbeat_lock_timeout, settings["redbeat"].beat_max_loop_interval
     assert 2 * loop < lock and lock + 2 * loop <= 30
@@ -812,8 +830,9 @@ def test_each_owner_may_log_in_from_each_client_and_from_nowhere_else(rendered):
         words = [line.split() for line in path.read_text().splitlines() if line and not line.startswith("#")]
         addresses = {inputs["postgresql_listen_address"], *inputs["postgresql_client_addresses"]}
         assert words[0] == ["local", "all", "all", "peer"]
+        connections = "hostssl" if inputs["postgresql_tls"] else "host"
         assert sorted(words[1:]) == sorted(
-            ["host", f'"{database["name"]}"', f'"{database["owner"]}"', f"{address}/32", "scram-sha-256"]
+            [connections, f'"{database["name"]}"', f'"{database["owner"]}"', f"{address}/32", "scram-sha-256"]
             for database in inputs["postgresql_databases"]
             for address in addresses
         )

@@ -18,6 +18,15 @@ def test_a_plain_login_stays_as_it_is():
     assert urls.redis_url("192.0.2.3", 6379, "s3cret", 1) == "redis://:s3cret@192.0.2.3:6379/1"
 
 
+def test_with_an_authority_clients_verify_it_and_the_address():
+    url = urls.redis_url("192.0.2.3", 6379, "s3cret", 1, "/etc/ssl/warren/ca.crt")
+    assert url == (
+        "rediss://:s3cret@192.0.2.3:6379/1"
+        "?ssl_cert_reqs=required&ssl_ca_certs=/etc/ssl/warren/ca.crt&ssl_check_hostname=true"
+    )
+    assert urls.redis_url("", 6379, "s3cret", 1, "/etc/ssl/warren/ca.crt") == ""
+
+
 @pytest.mark.parametrize("text", [*NASTY, "/", "/shop", "shop/eu", "shop/"])
 def test_celery_finds_what_was_put_into_a_brokers_url(text):
     (url,) = urls.broker_urls(["192.0.2.1"], 5672, f"{text}u", f"{text}p", text)
@@ -35,10 +44,12 @@ def test_redis_client_finds_the_password(password):
 
 
 @pytest.mark.parametrize("password", [*NASTY, "s3cret", ""])
-@pytest.mark.parametrize("options", ["", "?socket_timeout=5"])
-def test_celery_once_and_redis_client_find_the_same_password(password, options):
+@pytest.mark.parametrize("authority", ["", "/etc/ssl/warren/ca.crt"])
+@pytest.mark.parametrize("options", ["", "socket_timeout=5"])
+def test_celery_once_and_redis_client_find_the_same_password(password, authority, options):
     """celery_once decodes no password before the `@`."""
-    url = urls.celery_once_url(urls.redis_url("192.0.2.3", "6380", password, 1) + options)
+    url = urls.redis_url("192.0.2.3", "6380", password, 1, authority)
+    url = urls.celery_once_url(f"{url}{'&' if authority else '?'}{options}" if options else url)
     found = once_parse_url(url)
     assert (found["host"], found["port"], found["db"]) == ("192.0.2.3", 6380, 1)
     assert found.get("password", "") == parse_url(url).get("password", "") == password

@@ -320,6 +320,49 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
             "variables": {"celery_app_broker_urls": ["amqps://celery@192.0.2.21:5671/warren"]},
         },
     ),
+    "a publisher in C in a cluster with TLS": (
+        ["w1 would publish through librabbitmq", "silently lose their encryption", "`cluster_c_publisher: false`"],
+        {
+            "groups": {"celery_workers": {"w1": {"cluster_c_publisher": True, "celery_app_confirm_publish": False}}},
+            "variables": {"cluster_tls": True},
+        },
+    ),
+    "a publisher in C that should encrypt by a setting of Celery's": (
+        ["w1 would publish through librabbitmq", "silently lose their encryption", "`cluster_c_publisher: false`"],
+        {
+            "groups": {"celery_workers": {"w1": {"cluster_c_publisher": True, "celery_app_confirm_publish": False}}},
+            "variables": {"celery_app_extra_config": {"broker_use_ssl": True}},
+        },
+    ),
+    "an authority that is not there": (
+        ["/nowhere/ca.crt does not exist: give a file with a certificate in PEM.", "`cluster_tls_authority`"],
+        {
+            "variables": {
+                "cluster_tls": True,
+                "cluster_tls_authority": "/nowhere/ca.crt",
+                "cluster_tls_authority_key": "/nowhere/ca.key",
+            }
+        },
+    ),
+    "an authority without its key": (
+        ["Nobody can sign certificates: set `cluster_tls_authority_key`", "as `cluster_tls_certificate`"],
+        {"variables": {"cluster_tls": True, "cluster_tls_authority": "/srv/ca.crt"}},
+    ),
+    "a certificate without its key": (
+        ["A certificate needs its key: set both, `cluster_tls_certificate` and `cluster_tls_certificate_key` of w1"],
+        {
+            "groups": {"celery_workers": {"w1": {"cluster_tls_certificate": "/srv/w1.crt"}}},
+            "variables": {"cluster_tls": True},
+        },
+    ),
+    "another authority that is not there": (
+        ["/nowhere/old.crt does not exist", "one of `cluster_tls_extra_authorities`"],
+        {"variables": {"cluster_tls": True, "cluster_tls_extra_authorities": ["/nowhere/old.crt"]}},
+    ),
+    "a name of brokers that is none": (
+        ["`cluster_tls_broker_name` is 'rabbit mq'", "give it a host's name, such as broker.example.com"],
+        {"variables": {"cluster_tls": True, "cluster_tls_broker_name": "rabbit mq"}},
+    ),
     "a publisher in C without its package": (
         ["no package provides it", "add librabbitmq-fork to `celery_app_extra_requirements`"],
         {
@@ -978,9 +1021,42 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         ],
         {"groups": {"postgresql": {"db1": {}}}, "variables": {"postgresql_extra_config": {"fsync": "off"}}},
     ),
+    "a Redis with half a certificate": (
+        ["`redis_tls` of r1 needs all of `authority`, `certificate`, `key` and `group`", "set `cluster_tls`"],
+        {"groups": {"redis": {"r1": {}}}, "variables": {"redis_tls": {"authority": "/etc/ssl/ca.crt"}}},
+    ),
+    "a database with half a certificate": (
+        ["`postgresql_tls` of db1 needs all of `authority`, `certificate`, `key` and `group`", "set `cluster_tls`"],
+        {"groups": {"postgresql": {"db1": {}}}, "variables": {"postgresql_tls": {"authority": "/etc/ssl/ca.crt"}}},
+    ),
     "a HAProxy with root's rights": (
         ["`haproxy_extra_global` of lb1 cannot have this.", "`user`: leave it out"],
         {"variables": {"haproxy_extra_global": ["user root"]}},
+    ),
+    "a key that HAProxy does not find": (
+        ["HAProxy on lb1 looks for the key of /etc/tls/lb1.crt beside it, but `haproxy_tls` says /etc/keys/lb1.key"],
+        {
+            "variables": {
+                "haproxy_tls": {
+                    "authority": "/etc/tls/ca.crt",
+                    "certificate": "/etc/tls/lb1.crt",
+                    "key": "/etc/keys/lb1.key",
+                },
+                "haproxy_stats_authorities": ["/etc/tls/ca.crt"],
+            }
+        },
+    ),
+    "a page whose authority nobody knows": (
+        ["`status.yml` could not verify the stats page of lb1", "`haproxy_stats_authorities`"],
+        {
+            "variables": {
+                "haproxy_tls": {
+                    "authority": "/etc/tls/ca.crt",
+                    "certificate": "/etc/tls/lb1.crt",
+                    "key": "/etc/tls/lb1.key",
+                }
+            }
+        },
     ),
     # What cannot be evaluated, and what is misspelt.
     "a fact that cannot be evaluated": (

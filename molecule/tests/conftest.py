@@ -7,12 +7,14 @@ Tests that break or change something are marked `disruptive`, those that need th
 `-m "not disruptive"` leaves the first out.
 """
 
+import base64
 import dataclasses
 import functools
 import json
 import os
 import re
 import shlex
+import ssl
 import subprocess
 import tempfile
 import time
@@ -57,6 +59,29 @@ class Member:
     def expect(self, variable):
         """The value that Ansible gives to `variable` on this host, role defaults included."""
         return self.expected[variable]
+
+    @property
+    def scheme(self):
+        """How the pages and metrics of this host are read."""
+        return "https" if self.expect("exporter_tls") else "http"
+
+    def page(self, place, login="", data=None):
+        """The answer of a page on this host, at ADDRESS:PORT/PATH, to `login`, USER:PASSWORD; a POST with data.
+
+        Raises HTTPError where the page refuses. With TLS the certificate is verified.
+        """
+        request = urllib.request.Request(f"{self.scheme}://{place}", data=data.encode() if data else None)
+        if login:
+            request.add_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
+        authority = self.expect("certificate_authority") if self.scheme == "https" else None
+        context = ssl.create_default_context(cafile=authority)
+        with urllib.request.urlopen(request, timeout=30, context=context) as answer:
+            return answer.read().decode()
+
+    def python(self, script, *arguments):
+        """Run a Python script on this host, which knows the cluster's certificates, and return what it prints."""
+        words = " ".join(["env SSL_CERT_FILE=/etc/ssl/warren/ca.crt python3 -c %s", *["%s"] * len(arguments)])
+        return self.run(words, script, *arguments)
 
     def run(self, command, *arguments, seconds=60):
         """Run `command` as root and return its standard output; fails when it does, or takes longer than `seconds`."""
@@ -191,11 +216,12 @@ all_members = pytest.fixture(scope="session", name="all_members")(lambda invento
 @pytest.fixture(scope="session")
 def prometheus(monitors):
     """GET a path of Prometheus' HTTP API, with parameters: what it answers as `data`."""
-    place = f"http://{monitors[0].expect('prometheus_bind')}:{monitors[0].expect('prometheus_port')}/api/v1"
+    monitor = monitors[0]
+    place = f"{monitor.expect('prometheus_bind')}:{monitor.expect('prometheus_port')}/api/v1"
+    login = f"{monitor.expect('prometheus_user')}:{monitor.expect('prometheus_password')}"
 
     def ask(path, **parameters):
-        with urllib.request.urlopen(f"{place}/{path}?{urllib.parse.urlencode(parameters)}", timeout=30) as answer:
-            return json.load(answer)["data"]
+        return json.loads(monitor.page(f"{place}/{path}?{urllib.parse.urlencode(parameters)}", login))["data"]
 
     return ask
 

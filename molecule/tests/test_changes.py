@@ -30,9 +30,10 @@ def test_one_more_worker_host_takes_tasks_and_no_other_host_changes(all_members,
         w3 = dataclasses.replace(workers[0], name="w3", host=host)
         assert count_tasks(f"scale-out-{uuid.uuid4()}", 300, also=[w3])["w3"] > 0
         # It talks only to its own HAProxy, and continues after that was killed.
-        found = w3.run("ss --tcp --numeric --processes --no-header state established 'dport = :5672'").splitlines()
+        port = workers[0].expect("haproxy_listeners")[0]["port"]
+        found = w3.run(f"ss --tcp --numeric --processes --no-header state established 'dport = :{port}'").splitlines()
         peers = {line.split()[3] for line in found if '"haproxy"' not in line}
-        assert peers == {"127.0.0.1:5672"}
+        assert peers == {f"127.0.0.1:{port}"}
         w3.run("systemctl kill --signal=KILL haproxy")
         assert count_tasks(f"own-haproxy-{uuid.uuid4()}", 300, "--rate", "50", also=[w3])["w3"] > 0
     finally:

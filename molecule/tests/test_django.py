@@ -29,11 +29,16 @@ FORGET = RESULTS + "found.delete()"
 REMOVE_PAGE = "from warren_site.pages.models import Page; Page.objects.filter(url={url!r}).delete()"
 
 # Asks PostgreSQL for a login from a given address, and prints the first answer: R asks for a password, E is an error.
+# With an authority it asks for TLS before that.
 KNOCK = """
-import socket, struct, sys
-address, port, source, user, name = sys.argv[1:]
+import socket, ssl, struct, sys
+address, port, source, user, name, authority = sys.argv[1:]
 words = b"".join(word.encode() + b"\\0" for word in ("user", user, "database", name)) + b"\\0"
 with socket.create_connection((address, int(port)), timeout=5, source_address=(source, 0)) as connection:
+    if authority:
+        connection.sendall(struct.pack("!ii", 8, 80877103))
+        assert connection.recv(1) == b"S"
+        connection = ssl.create_default_context(cafile=authority).wrap_socket(connection, server_hostname=address)
     connection.sendall(struct.pack("!ii", len(words) + 8, 196608) + words)
     print(connection.recv(4096).replace(b"\\0", b" ").decode(errors="replace"))
 """
@@ -78,11 +83,31 @@ def test_postgresql_refuses_an_address_that_is_not_listed(database, login):
     """The host's own loopback address reaches PostgreSQL, but is no client's address."""
     name, owner, _ = login
     address, port = database.expect("postgresql_listen_address"), database.expect("postgresql_port")
-    knock = f"python3 -c %s {address} {port} %s {owner} {name}"
-    assert database.run(knock, KNOCK, address).startswith("R")
-    refused = database.run(knock, KNOCK, "127.0.0.1")
+    authority = database.expect("postgresql_tls").get("authority", "")
+    knock = f"python3 -c %s {address} {port} %s {owner} {name} %s"
+    assert database.run(knock, KNOCK, address, authority).startswith("R")
+    refused = database.run(knock, KNOCK, "127.0.0.1", authority)
     assert refused.startswith("E")
     assert 'no pg_hba.conf entry for host "127.0.0.1"' in refused
+
+
+def test_with_tls_postgresql_refuses_plain_logins(database, login):
+    plain = psql(database, login[0], "PGSSLMODE=disable")
+    if database.expect("postgresql_tls") and not database.expect("postgresql_tls_moves"):
+        assert plain.rc != 0
+        assert "no encryption" in plain.stderr
+    else:
+        assert plain.stdout == "1\n"
+
+
+def test_with_tls_the_project_refuses_a_certificate_for_another_name(database, login):
+    place = f"PGHOSTADDR={database.expect('postgresql_listen_address')}"
+    elsewhere = psql(database, login[0], place, "PGHOST=elsewhere.example.com")
+    if database.expect("postgresql_tls"):
+        assert elsewhere.rc != 0
+        assert "does not match host name" in elsewhere.stderr
+    else:
+        assert elsewhere.stdout == "1\n"
 
 
 def test_postgresql_listens_on_its_address_only(database):

@@ -10,7 +10,6 @@ import os
 import re
 import shlex
 import time
-import urllib.request
 import uuid
 from pathlib import Path
 
@@ -40,8 +39,9 @@ systemctl daemon-reload && systemctl restart prometheus-node-exporter && rm -r $
 """
 LEAVE_UNREAD = """
 import sys
+import celeryconfig
 from kombu import Connection
-with Connection(sys.argv[1]) as connection:
+with Connection(sys.argv[1], ssl=getattr(celeryconfig, "broker_use_ssl", False)) as connection:
     for name, count in zip(sys.argv[2::2], map(int, sys.argv[3::2])):
         queue = connection.SimpleQueue(name)
         for number in range(count):
@@ -162,7 +162,8 @@ def broken(playbook, inventory, brokers, workers, balancers, publishers, stores,
     brokers[0].run(f"{control} add_user bob secret")
     brokers[0].run(f"{control} set_user_tags bob administrator")
     brokers[0].run(f"{control} set_permissions -p {vhost} bob '.*' '.*' '.*'")
-    url = f"pyamqp://bob:secret@{balancers[0].address}:{brokers[0].expect('rabbitmq_amqp_port')}/{vhost}"
+    port = balancers[0].expect("haproxy_listeners")[0]["port"]
+    url = f"pyamqp://bob:secret@{balancers[0].address}:{port}/{vhost}"
     unread = [REPLIES, "150", "celeryev.test", "1500", HOSTILE, "1500", "left-by-bob", "3"]
     publishers[0].app_output("python", "-c", LEAVE_UNREAD, url, *unread)
     brokers[-1].run(f"{control} eval 'application:set_env(rabbit, consumer_timeout, 60000).'")
@@ -333,9 +334,10 @@ def hurt(playbook, inventory, brokers, workers, prometheus, monitors):
         # A minute for the queue, and a scrape and a look at the rules more.
         wait_until(lambda: set(ALERTS) <= firing().keys(), 120)
         fired = firing()
-        place = f"http://{monitors[0].expect('prometheus_bind')}:{monitors[0].expect('prometheus_alertmanager_port')}"
-        with urllib.request.urlopen(f"{place}/api/v2/alerts", timeout=30) as answer:
-            told = {alert["labels"]["alertname"] for alert in json.load(answer)}
+        place = f"{monitors[0].expect('prometheus_bind')}:{monitors[0].expect('prometheus_alertmanager_port')}"
+        login = f"{monitors[0].expect('prometheus_user')}:{monitors[0].expect('prometheus_password')}"
+        alerts = json.loads(monitors[0].page(f"{place}/api/v2/alerts", login))
+        told = {alert["labels"]["alertname"] for alert in alerts}
     finally:
         (command, *_) = commands(before["queues are consumed"])
         workers[-1].run(command)

@@ -1,13 +1,11 @@
 """Flower: who is alive, what tasks do, and what its HTTP API and its page change on real workers."""
 
-import base64
 import json
 import shutil
 import subprocess
 import time
 import urllib.error
 import urllib.parse
-import urllib.request
 import uuid
 from pathlib import Path
 
@@ -24,6 +22,7 @@ class Flower:
     """The HTTP API of the Flower on a host, as its first user."""
 
     def __init__(self, monitor):
+        self.monitor = monitor
         self.user, self.password = next(iter(monitor.expect("flower_users").items()))
         prefix = monitor.expect("flower_url_prefix").strip("/")
         self.place = f"{monitor.expect('flower_bind')}:{monitor.expect('flower_port')}/{prefix}".rstrip("/")
@@ -33,12 +32,8 @@ class Flower:
         """GET a path, or POST `body` (JSON) or form fields to it; returns the text."""
         body = fields.pop("body", None)
         data = json.dumps(body) if body is not None else urllib.parse.urlencode(fields) if fields else None
-        request = urllib.request.Request(f"http://{self.place}{path}", data=data.encode() if data else None)
-        credentials = f"{self.user}:{password or self.password}"
-        if password != "":
-            request.add_header("Authorization", "Basic " + base64.b64encode(credentials.encode()).decode())
-        with urllib.request.urlopen(request, timeout=30) as response:
-            return response.read().decode()
+        login = "" if password == "" else f"{self.user}:{password or self.password}"
+        return self.monitor.page(f"{self.place}{path}", login, data)
 
     def json(self, path, **fields):
         return json.loads(self.ask(path, **fields))
@@ -251,7 +246,8 @@ def test_the_page_shows_the_workers_in_a_browser(flower, workers, tmp_path):
     def browse(*arguments):
         command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-proxy-server"]
         command += [f"--user-data-dir={tmp_path}", "--window-size=1400,900", "--virtual-time-budget=8000", *arguments]
-        command.append(f"http://{flower.user}:{urllib.parse.quote(flower.password, safe='')}@{flower.place}/")
+        login = f"{flower.user}:{urllib.parse.quote(flower.password, safe='')}"
+        command += ["--ignore-certificate-errors", f"{flower.monitor.scheme}://{login}@{flower.place}/"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
         return done.stdout

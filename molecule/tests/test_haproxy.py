@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import urllib.error
-import urllib.request
 
 import pytest
 from haproxystats import HAProxyServer
@@ -30,6 +29,8 @@ def stats(balancer):
         balancer.expect("haproxy_stats_bind"),
         user=balancer.expect("haproxy_stats_user"),
         password=balancer.expect("haproxy_stats_password"),
+        verify_ssl=balancer.expect("certificate_authority"),
+        https=balancer.scheme == "https",
     )
     assert not found.failed
     return found
@@ -41,18 +42,23 @@ def test_each_server_is_up(balancer, brokers):
         servers = {server.name: server for server in backends[listener["name"]].listeners}
         assert set(servers) == set(listener["servers"])
         assert {server.status for server in servers.values()} == {"UP"}
-        # The handshake was checked, not only the connection (L4OK).
+        # The handshake was checked, not only the connection (L4OK), through TLS where there is any.
         assert {server.check_status for server in servers.values()} == {"L7OK"}
 
 
+def amqp(balancer):
+    """The listeners of AMQP, with TLS or without."""
+    return [backend for backend in stats(balancer).backends if backend.name in ("amqp", "amqps")]
+
+
 def test_a_connection_goes_to_the_server_with_the_fewest(balancer):
-    (backend,) = [backend for backend in stats(balancer).backends if backend.name == "amqp"]
+    (backend,) = amqp(balancer)
     assert backend.algo == "leastconn"
 
 
 def test_bytes_are_counted_while_connections_live(balancers):
     """Of two with a shared address one may have no connection."""
-    backends = [backend for balancer in balancers for backend in stats(balancer).backends if backend.name == "amqp"]
+    backends = [backend for balancer in balancers for backend in amqp(balancer)]
     busy = [server for backend in backends for server in backend.listeners if server.scur]
     assert busy
     assert all(server.bout > 0 for server in busy)
@@ -60,18 +66,16 @@ def test_bytes_are_counted_while_connections_live(balancers):
 
 def test_the_stats_page_needs_its_password(balancer):
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(f"http://{balancer.expect('haproxy_stats_bind')}/", timeout=10)
+        balancer.page(balancer.expect("haproxy_stats_bind"))
     assert refused.value.code == 401
 
 
 def test_metrics_are_served(balancer):
-    with urllib.request.urlopen(f"http://{balancer.expect('haproxy_stats_bind')}/metrics", timeout=10) as response:
-        assert "haproxy_server_status" in response.read().decode()
+    assert "haproxy_server_status" in balancer.page(f"{balancer.expect('haproxy_stats_bind')}/metrics")
 
 
 def test_whoever_asks_is_told_that_clients_may_come(balancer):
-    with urllib.request.urlopen(f"http://{balancer.expect('haproxy_stats_bind')}/healthz", timeout=10) as response:
-        assert response.status == 200
+    assert "200 OK" in balancer.page(f"{balancer.expect('haproxy_stats_bind')}/healthz")
 
 
 @pytest.mark.disruptive

@@ -1,11 +1,9 @@
 """RabbitMQ's management page: off, and on for a while."""
 
-import base64
 import json
 import socket
 import time
 import urllib.error
-import urllib.request
 import uuid
 
 import pytest
@@ -17,10 +15,7 @@ OFF = "rabbitmqctl --quiet eval 'application:get_env(rabbitmq_management_agent, 
 
 def ask(broker, path, login):
     """What the page's API answers."""
-    request = urllib.request.Request(f"http://{broker.address}:15672/api/{path}")
-    request.add_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
-    with urllib.request.urlopen(request, timeout=10) as response:
-        return json.load(response)
+    return json.loads(broker.page(f"{broker.address}:15672/api/{path}", login))
 
 
 def is_off(brokers):

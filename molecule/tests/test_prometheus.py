@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import time
+import urllib.parse
 import uuid
 from pathlib import Path
 
@@ -101,8 +102,11 @@ def test_the_page_shows_the_targets_in_a_browser(monitor, tmp_path):
         )
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     PICTURE.unlink(missing_ok=True)
-    page = f"http://{monitor.expect('prometheus_bind')}:{monitor.expect('prometheus_port')}/classic/targets"
+    login = f"{monitor.expect('prometheus_user')}:{urllib.parse.quote(monitor.expect('prometheus_password'), safe='')}"
+    place = f"{monitor.expect('prometheus_bind')}:{monitor.expect('prometheus_port')}"
+    page = f"{monitor.scheme}://{login}@{place}/classic/targets"
     command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-proxy-server"]
+    command += ["--ignore-certificate-errors"]
     command += [f"--user-data-dir={tmp_path}", "--window-size=1400,2400", "--virtual-time-budget=8000"]
     command += [f"--screenshot={PICTURE}", "--dump-dom", page]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=90, check=True).stdout

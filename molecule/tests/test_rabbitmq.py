@@ -8,13 +8,14 @@ import pytest
 PARKED = "warren-parked"
 LOGIN = """
 import sys
+import celeryconfig
 from celeryconfig import broker_url
 from kombu import Connection, Queue
 who, queue = sys.argv[1:]
 # The project's own login stays in its settings: arguments end up in sudo's log.
 own, _, place = broker_url[0].partition("://")[2].rpartition("@")
 url = f"pyamqp://{who or own}@{place}"
-with Connection(url, connect_timeout=5) as connection:
+with Connection(url, connect_timeout=5, ssl=getattr(celeryconfig, "broker_use_ssl", False)) as connection:
     connection.ensure_connection(max_retries=1)
     if queue:
         Queue(queue).bind(connection.channel()).declare()
@@ -76,9 +77,9 @@ def test_management_is_off(broker, status):
 
 def test_metrics_are_served(broker, monitors):
     """To Prometheus' host."""
-    url = f"http://{broker.address}:{broker.expect('rabbitmq_prometheus_port')}/metrics"
+    url = f"{broker.scheme}://{broker.address}:{broker.expect('rabbitmq_prometheus_port')}/metrics"
     fetch = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=10).read().decode())"
-    text = monitors[0].run("python3 -c %s %s", fetch, url)
+    text = monitors[0].python(fetch, url)
     assert f'rabbitmq_node="rabbit@{broker.name}"' in text
 
 

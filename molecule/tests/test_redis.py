@@ -19,18 +19,22 @@ def main_pids(store):
     }
 
 
+# Prints nothing where the server closes the connection.
 SAY = """
-import socket, sys
-address, port, line = sys.argv[1:]
-with socket.create_connection((address, int(port)), timeout=10) as connection:
+import contextlib, socket, ssl, sys
+address, port, line, authority = sys.argv[1:]
+with contextlib.suppress(ConnectionError), socket.create_connection((address, int(port)), timeout=10) as connection:
+    if authority:
+        connection = ssl.create_default_context(cafile=authority).wrap_socket(connection, server_hostname=address)
     connection.sendall(f"{line}\\r\\n".encode())
     print(connection.makefile().readline())
 """
 
 
-def said_to_a_stranger(host, store, instance, line):
+def said_to_a_stranger(host, store, instance, line, *, tls):
     """The first line of the answer to a command from a host, without a password."""
-    return host.run("python3 -c %s %s %s %s", SAY, store.address, str(instance["port"]), line)
+    authority = store.expect("redis_tls")["authority"] if tls else ""
+    return host.run("python3 -c %s %s %s %s %s", SAY, store.address, str(instance["port"]), line, authority)
 
 
 def test_it_listens_on_its_own_address_only(store):
@@ -48,7 +52,14 @@ def test_the_packages_own_instance_is_off(store):
 def test_it_refuses_whoever_has_no_password(store, workers):
     for instance in instances(store).values():
         for line in ("PING", "CONFIG GET *", "FLUSHALL"):
-            assert said_to_a_stranger(workers[0], store, instance, line).startswith("-NOAUTH")
+            said = said_to_a_stranger(workers[0], store, instance, line, tls=bool(store.expect("redis_tls")))
+            assert said.startswith("-NOAUTH")
+
+
+def test_with_tls_it_answers_no_plain_client(store, workers):
+    for instance in instances(store).values():
+        said = said_to_a_stranger(workers[0], store, instance, "PING", tls=False)
+        assert said.startswith("-NOAUTH") != bool(store.expect("redis_tls"))
 
 
 def test_effective_settings(store):

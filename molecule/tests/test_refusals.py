@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import urllib.error
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -43,9 +44,9 @@ def test_brokers_refuse_strangers_and_foreign_names(intruder, brokers):
 
 def redis_cli(host, store, instance, *words, user="", before=""):
     """What redis-cli of a host is answered."""
-    command = shlex.join(
-        ["redis-cli", "-h", store.address, "-p", str(instance["port"]), *(["--user", user] if user else []), *words]
-    )
+    tls = ["--tls", "--cacert", store.expect("redis_tls")["authority"]] if store.expect("redis_tls") else []
+    place = ["-h", store.address, "-p", str(instance["port"])]
+    command = shlex.join(["redis-cli", *tls, *place, *(["--user", user] if user else []), *words])
     result = host.host.run("sh -c %s", f"{before}timeout 10 {command} 2>&1")
     return result.stdout.strip()
 
@@ -88,9 +89,10 @@ def status_of(host, *words):
 def test_pages_refuse_whoever_has_no_password(stores, monitors, balancers):
     """On hosts which the firewalls let in."""
     monitor = monitors[0]
-    flower = f"http://{monitor.expect('flower_bind')}:{monitor.expect('flower_port')}"
-    stats = f"http://{balancers[0].expect('haproxy_stats_bind')}"
-    prometheus = f"http://{monitor.expect('prometheus_bind')}:{monitor.expect('prometheus_port')}"
+    flower = f"{monitor.scheme}://{monitor.expect('flower_bind')}:{monitor.expect('flower_port')}"
+    stats = f"{monitor.scheme}://{balancers[0].expect('haproxy_stats_bind')}"
+    prometheus = f"{monitor.scheme}://{monitor.expect('prometheus_bind')}:{monitor.expect('prometheus_port')}"
+    alerts = f"{monitor.scheme}://{monitor.expect('prometheus_bind')}:{monitor.expect('prometheus_alertmanager_port')}"
     fetch = (
         "import sys, urllib.request, urllib.error\n"
         "url, data, login = sys.argv[1:]\n"
@@ -101,6 +103,7 @@ def test_pages_refuse_whoever_has_no_password(stores, monitors, balancers):
     )
     # wrong:wrong
     wrong = "d3Jvbmc6d3Jvbmc="
+    silence = '{"matchers": [], "createdBy": "x", "comment": "x"}'
     for status, url, data, login in (
         ("401", f"{flower}/", "", ""),
         ("401", f"{flower}/api/workers", "", ""),
@@ -109,23 +112,76 @@ def test_pages_refuse_whoever_has_no_password(stores, monitors, balancers):
         ("401", f"{flower}/api/worker/shutdown/default@w1", "x=y", wrong),
         ("401", f"{stats}/", "", ""),
         ("401", f"{stats}/;csv", "", wrong),
-        ("401", f"{stats}/", "s=mq1&action=disable&b=amqp", ""),
-        # Prometheus asks for no password, and lets nobody end it or delete anything.
-        ("403", f"{prometheus}/-/quit", "x=y", ""),
-        ("403", f"{prometheus}/-/reload", "x=y", ""),
+        ("401", f"{stats}/", "s=mq1&action=disable&b=amqps", ""),
+        ("401", f"{prometheus}/api/v1/query?query=up", "", ""),
+        ("401", f"{prometheus}/api/v1/query?query=up", "", wrong),
+        ("401", f"{prometheus}/classic/alerts", "", ""),
+        ("401", f"{prometheus}/-/quit", "x=y", ""),
+        ("401", f"{prometheus}/-/reload", "x=y", wrong),
+        ("401", f"{alerts}/api/v2/alerts", "", ""),
+        ("401", f"{alerts}/api/v2/silences", silence, wrong),
     ):
-        assert monitor.run("python3 -c %s %s %s %s", fetch, url, data, login) == status, (url, data, login)
+        assert monitor.python(fetch, url, data, login) == status, (url, data, login)
+
+
+# The status that a page answers: none for no answer, unknown for a certificate of nobody that the host knows.
+ASK = """
+import http.client, ssl, sys, urllib.error, urllib.request
+trust = ssl._create_unverified_context() if "any" in sys.argv else ssl.create_default_context()
+try:
+    print(urllib.request.urlopen(sys.argv[1], timeout=10, context=trust).status)
+except urllib.error.HTTPError as error:
+    print(error.code)
+except urllib.error.URLError as error:
+    print("unknown" if isinstance(error.reason, ssl.SSLCertVerificationError) else "none")
+except (OSError, http.client.HTTPException):
+    print("none")
+"""
+
+
+def test_prometheus_lets_nobody_end_it(monitors):
+    """Whoever has the password neither."""
+    monitor = monitors[0]
+    place = f"{monitor.expect('prometheus_bind')}:{monitor.expect('prometheus_port')}"
+    login = f"{monitor.expect('prometheus_user')}:{monitor.expect('prometheus_password')}"
+    for path in ("/-/quit", "/-/reload"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            monitor.page(f"{place}{path}", login, "x=y")
+        assert refused.value.code == 403, path
+
+
+def test_pages_and_metrics_are_shown_with_tls_only(brokers, stores, monitors, balancers, all_members):
+    """On a host which the firewalls let in: nothing is answered in plain text, except that it should be encrypted."""
+    monitor = monitors[0]
+    if monitor.scheme == "http":
+        pytest.skip("this cluster has no TLS")
+    places = [
+        balancers[0].expect("haproxy_stats_bind"),
+        *(entry["address"] for member in (all_members[0], stores[0]) for entry in member.expect("exporter_instances")),
+        f"{brokers[0].address}:{brokers[0].expect('rabbitmq_prometheus_port')}",
+        f"{monitor.expect('flower_bind')}:{monitor.expect('flower_port')}",
+        f"{monitor.expect('prometheus_bind')}:{monitor.expect('prometheus_port')}",
+        f"{monitor.expect('prometheus_bind')}:{monitor.expect('prometheus_alertmanager_port')}",
+    ]
+    for place in places:
+        # Programs in Go answer 400; others end the connection.
+        assert monitor.run("python3 -c %s %s", ASK, f"http://{place}/metrics") in {"none", "400"}, place
+        # It listens, and shows a certificate that nobody knows without the authority's.
+        assert monitor.run("python3 -c %s %s", ASK, f"https://{place}/metrics") == "unknown", place
+        assert monitor.run("python3 -c %s %s any", ASK, f"https://{place}/metrics") in {"200", "401"}, place
 
 
 def test_firewalls_refuse_whoever_has_no_business_there(intruder, brokers, balancers, stores, monitors):
     """A worker host at the ports of others; each of these is open to somebody."""
     places = [
-        *((broker.address, port) for broker in brokers for port in (5672, 15692, 4369, 25672, 15672, 9100)),
+        *((broker.address, port) for broker in brokers for port in (5671, 5672, 15692, 4369, 25672, 15672, 9100)),
         *((balancer.address, port) for balancer in balancers for port in (8404, 9100)),
         *((stores[0].address, port) for port in (9121, 9122, 9100)),
         *((monitors[0].address, port) for port in (5555, 9090, 9093)),
     ]
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda place: status_of(intruder, "http://{}:{}/".format(*place)), places))
+        scheme = monitors[0].scheme
+        urls = ["{}://{}:{}/".format(scheme, *place) for place in places]
+        found = list(pool.map(lambda url: status_of(intruder, "--insecure", url), urls))
     assert len(places) > 25
     assert {place for place, status in zip(places, found, strict=True) if status != "000"} == set()

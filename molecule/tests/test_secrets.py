@@ -69,9 +69,11 @@ def test_the_exporters_of_redis_show_no_key_and_no_value(stores):
     assert len(exporters) == len(store.expect("redis_instances"))
     fetch = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=10).read().decode())"
     for address in exporters:
-        assert "redis_up 1" in store.run("python3 -c %s %s", fetch, f"http://{address}/metrics")
-        for target in (f"redis://{store.address}:{locks['port']}", f"redis://monitor@{store.address}:{locks['port']}"):
-            asked = f"http://{address}/scrape?target={target}&check-keys=db0=*&check-single-keys=db0=test-secret-key"
-            shown = store.run("python3 -c %s %s", fetch, asked)
+        assert "redis_up 1" in store.python(fetch, f"{store.scheme}://{address}/metrics")
+        scheme = "rediss" if store.expect("redis_tls") else "redis"
+        for user in ("", "monitor@"):
+            target = f"{scheme}://{user}{store.address}:{locks['port']}"
+            asked = f"{address}/scrape?target={target}&check-keys=db0=*&check-single-keys=db0=test-secret-key"
+            shown = store.python(fetch, f"{store.scheme}://{asked}")
             assert "test-secret" not in shown
             assert "redbeat" not in shown

@@ -96,5 +96,5 @@ def test_the_tour_of_the_lab_ends_with_counts_and_addresses(playbook, publishers
     playbook("lab/tour.yml", "-e", json.dumps(given))
     summary = (PROJECT / ".cache/summary").read_text()
     assert "3 tasks accepted, 3 done, 0 lost, 0 done twice" in summary
-    assert f"Flower            http://{monitors[0].address}:" in summary
+    assert f"Flower            {monitors[0].scheme}://{monitors[0].address}:" in summary
     assert "site.yml with nothing to do took 5 s and changed 0 hosts" in summary

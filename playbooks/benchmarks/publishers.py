@@ -8,6 +8,7 @@ nobody consumes, which keeps the last 1,000 and which ends with it.
 """
 
 import contextlib
+import importlib.util
 import statistics
 import sys
 import time
@@ -40,14 +41,19 @@ class Publisher:
         return (time.perf_counter() - began) / tasks, (time.process_time() - cpu) / tasks
 
 
+def no_librabbitmq(app):
+    """Return why librabbitmq cannot be measured; empty if it can."""
+    if importlib.util.find_spec("librabbitmq") is None:
+        return "librabbitmq is not in the release: cluster_c_publisher on any host brings it"
+    return "librabbitmq knows no TLS, which this cluster uses, and is left out" if app.conf.broker_use_ssl else ""
+
+
 def main():
     app = find_app(sys.argv[1])
     url = app.conf.broker_read_url[0] if isinstance(app.conf.broker_read_url, list) else app.conf.broker_read_url
     kinds = {"py-amqp": (url, False), "py-amqp, confirms": (url, True)}
-    try:
-        import librabbitmq  # noqa: F401
-    except ImportError:
-        print("librabbitmq is not in the release: cluster_c_publisher on any host brings it")
+    if reason := no_librabbitmq(app):
+        print(reason)
     else:
         kinds = {"librabbitmq": (url.replace("pyamqp:", "librabbitmq:"), False)} | kinds
     name = f"warren-smoke.{uuid.uuid4()}"

@@ -1,9 +1,11 @@
 """What events that nobody reads cost the brokers: their resident memory before and after, while a monitor is frozen.
 
-Usage: /opt/celery/NAME/run python - MODULE TITLE MONITOR SECONDS RATE METRICS_PORT NAME=ADDRESS... < unread_events.py
+Usage: /opt/celery/NAME/run python - MODULE TITLE MONITOR SECONDS RATE METRICS_PORT AUTHORITY NAME=ADDRESS...
+           < unread_events.py
 
 Whoever starts this has frozen Flower. MONITOR is whether there is another one, as old versions of Celery had it, which
 is connected to the first of the brokers NAME=ADDRESS: `none`, `frozen` or `slow`, which reads a tenth of the events.
+AUTHORITY is the file with the certificate by which the brokers' metrics are known, or `none`, where these are plain.
 RATE events a second are sent for SECONDS, or until a broker raises its memory alarm, which would stop all publishers of
 the cluster. Prints what was sent, the head of a table, and its row TITLE.
 
@@ -15,6 +17,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import ssl
 import statistics
 import sys
 import threading
@@ -56,9 +59,10 @@ def fields():
 class Broker:
     """A broker's metrics, which it tells without a password."""
 
-    def __init__(self, named_address, port, vhost):
+    def __init__(self, named_address, port, authority, vhost):
         self.name, _, self.address = named_address.partition("=")
-        self._url = f"http://{self.address}:{port}/metrics"
+        self._tls = None if authority == "none" else ssl.create_default_context(cafile=authority)
+        self._url = f"{'https' if self._tls else 'http'}://{self.address}:{port}/metrics"
         self._queues_url = f"{self._url}/detailed?" + urllib.parse.urlencode(
             {"family": "queue_coarse_metrics", "vhost": vhost}
         )
@@ -67,19 +71,19 @@ class Broker:
 
     def look(self):
         """Note the resident memory and whether there is an alarm; returns name to messages of the event queues here."""
-        metrics = read_metrics(self._url)
+        metrics = read_metrics(self._url, self._tls)
         self.memory.append(metrics["rabbitmq_process_resident_memory_bytes"])
         self.alarm = metrics["rabbitmq_alarms_memory_used_watermark"] > 0
         return {
             name.split('queue="')[1].rstrip('"}'): messages
-            for name, messages in read_metrics(self._queues_url).items()
+            for name, messages in read_metrics(self._queues_url, self._tls).items()
             if name.startswith("rabbitmq_detailed_queue_messages{") and 'queue="celeryev' in name
         }
 
 
-def read_metrics(url):
+def read_metrics(url, tls):
     """Name, with its labels, to value."""
-    with urllib.request.urlopen(url, timeout=30) as answer:
+    with urllib.request.urlopen(url, timeout=30, context=tls) as answer:
         lines = answer.read().decode().splitlines()
     samples = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
     return {name: float(value) for name, _, value in samples}
@@ -163,13 +167,13 @@ def watch(brokers, seconds, ended=lambda: False):
 
 
 def main():
-    module, title, monitor, seconds, rate, port, *addresses = sys.argv[1:]
+    module, title, monitor, seconds, rate, port, authority, *addresses = sys.argv[1:]
     seconds, rate = float(seconds), float(rate)
     app = find_app(module)
     # A confirm is a wait for each event, in which one process could not send so many.
     app.conf.broker_transport_options = {**app.conf.broker_transport_options, "confirm_publish": False}
     vhost = app.connection_for_read().virtual_host
-    brokers = [Broker(address, port, vhost) for address in addresses]
+    brokers = [Broker(address, port, authority, vhost) for address in addresses]
     stop = threading.Event()
     with contextlib.ExitStack() as stack:
         # It outlives the monitor: under an alarm the sender waits until the monitor's queue is gone.

@@ -53,6 +53,8 @@ SHARED_SECRETS = {
     "secret_django_key": ["celery"],
     "secret_keepalived": ["haproxy"],
     "secret_redis": ["redis", "celery"],
+    # Each Prometheus tells all Alertmanagers.
+    "secret_prometheus": ["monitoring"],
 }
 WIRING = KIT / "inventory/kit/wiring.yml"
 

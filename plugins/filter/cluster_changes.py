@@ -1,6 +1,6 @@
 """Ansible's filters about brokers that run: what a deployment would do to their queues, and who belongs to them.
 
-They are `changed_queues`, `abandoned_queues`, `wrong_members` and `left_virtual_hosts`.
+They are `changed_queues`, `abandoned_queues`, `wrong_members`, `left_virtual_hosts` and `encryption_change`.
 """
 
 import json
@@ -162,6 +162,31 @@ def left_virtual_hosts(said: Iterable[Mapping[str, Any]], wanted: str) -> list[s
     return [] if wanted in found else [f"{queues} in {name}" for name, queues in sorted(found.items()) if queues]
 
 
+def encryption_change(said: Iterable[Mapping[str, Any]], tls: bool, moves: bool) -> str:
+    """Return what a switch to TLS, or back, would break for the clients of running brokers; empty where nothing.
+
+    :param said: as above.
+    :param tls: whether the inventory wants it.
+    :param moves: whether brokers shall listen on both ports for a while.
+    """
+    wanted, other = ("tls", "plain") if tls else ("plain", "tls")
+    brokers = list(_running(said))
+    if moves or not brokers:
+        return ""
+    speak = {"tls": "with TLS", "plain": "without TLS"}
+    if lacking := [_host(broker["node"]) for broker in brokers if not broker[f"listens_{wanted}"]]:
+        return (
+            f"{', '.join(lacking)} {'listens' if len(lacking) == 1 else 'listen'} {speak[other]} only, and the "
+            f"inventory wants it {speak[wanted]}: programs would reach no broker until they have their new settings."
+        )
+    if clients := sum(broker[f"{other}_connections"] for broker in brokers if broker[f"listens_{other}"]):
+        return (
+            f"{clients} {'connection comes' if clients == 1 else 'connections come'} {speak[other]} still, and would "
+            "be cut off: the programs of the inventory have not all moved yet, or there are other clients."
+        )
+    return ""
+
+
 def _running(said: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     for one in said:
         answer = one.get("answers", {}).get("rabbitmq", {})
@@ -183,4 +208,5 @@ class FilterModule:
             "abandoned_queues": abandoned_queues,
             "wrong_members": wrong_members,
             "left_virtual_hosts": left_virtual_hosts,
+            "encryption_change": encryption_change,
         }

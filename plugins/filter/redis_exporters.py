@@ -9,15 +9,19 @@ from typing import Any
 Instances = Sequence[Mapping[str, Any]]
 
 
-def redis_exporters(instances: Instances, address: str, first_port: int | str, password: str) -> list[dict[str, Any]]:
+def redis_exporters(
+    instances: Instances, address: str, first_port: int | str, password: str, authority: str = ""
+) -> list[dict[str, Any]]:
     """Return the exporters of the instances at an address, as the role `exporter` takes them.
 
     :param password: of Redis' user `monitor`. It is in a file, as arguments can be read by every user of the host.
+        The file has it under the URL of the instance, and the exporter sends it to no other.
+    :param authority: file with the certificate of the authority that the exporter trusts, or an empty text without TLS.
     """
     exporters = []
     for instance, endpoint in zip(instances, _endpoints(instances, address, first_port), strict=True):
         service = f"redis-{instance['name']}"
-        redis = f"redis://{address}:{instance['port']}"
+        redis = f"{'rediss' if authority else 'redis'}://{address}:{instance['port']}"
         exporters.append(
             {
                 "name": service,
@@ -28,6 +32,7 @@ def redis_exporters(instances: Instances, address: str, first_port: int | str, p
                     "--redis.user=monitor",
                     "--config-command=-",
                     f"--redis.password-file=/etc/default/prometheus-{service}-exporter.json",
+                    *([f"--tls-ca-cert-file={authority}"] if authority else []),
                 ],
                 "passwords": {redis: password},
             }

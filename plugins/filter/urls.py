@@ -17,9 +17,19 @@ def broker_urls(addresses: Iterable[str], port: int | str, user: str, password: 
     return [f"pyamqp://{login}@{address}:{port}/{path}" for address in addresses]
 
 
-def redis_url(address: str | None, port: int | str, password: str, database: int) -> str:
-    """Return the URL of one of a Redis instance's numbered databases; an empty text without an address."""
-    return f"redis://:{_quoted(password)}@{address}:{port}/{database}" if address else ""
+def redis_url(address: str | None, port: int | str, password: str, database: int, authority: str = "") -> str:
+    """Return the URL of one of a Redis instance's numbered databases; an empty text without an address.
+
+    :param authority: file with the certificate of the authority that the client trusts, or an empty text without TLS.
+        The client then refuses a certificate of another authority, and one for another address. Celery and redis-py
+        understand these options alike, and celery_once passes them on.
+    """
+    if not address:
+        return ""
+    place = f"{_quoted(password)}@{address}:{port}/{database}"
+    if not authority:
+        return f"redis://:{place}"
+    return f"rediss://:{place}?ssl_cert_reqs=required&ssl_ca_certs={quote(authority)}&ssl_check_hostname=true"
 
 
 def celery_once_url(url: str) -> str:

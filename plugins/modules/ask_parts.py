@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import signal
+import ssl
 import subprocess
 import urllib.error
 import urllib.request
@@ -18,8 +19,8 @@ description:
   - Each part is a role, whose C(vars/status.yml) says what is asked; the variable there is
     C(__ROLE_question). The action plugin of this name reads it, and gives it to the module.
   - A question is a command (C(argv), and C(script), the name of a file in the role's folder C(files) that it reads), or
-    a page (C(url), perhaps with C(user) and C(password)), or C(haproxy_stats) with C(address), C(user) and C(password),
-    which the control node reads itself.
+    a page (C(url), perhaps with C(user), C(password) and C(authority), a file of the host), or C(haproxy_stats) with
+    C(address), C(user), C(password) and C(authorities), which the control node reads itself.
   - Changes nothing. A part that gives no answer within C(seconds), 15 where the question has none, delays no other.
 options:
   parts:
@@ -95,11 +96,14 @@ def run(question, seconds):
 def read(question, seconds):
     """Return the state of a page and what JSON it holds."""
     request = urllib.request.Request(question["url"])
-    if "user" in question:
+    if question.get("password"):
         login = base64.b64encode(f"{question['user']}:{question['password']}".encode()).decode()
         request.add_header("Authorization", f"Basic {login}")
     # The parts of the host itself: no proxy is asked.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    handlers = [urllib.request.ProxyHandler({})]
+    if question.get("authority"):
+        handlers.append(urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=question["authority"])))
+    opener = urllib.request.build_opener(*handlers)
     try:
         with opener.open(request, timeout=seconds) as page:
             status, text = page.status, page.read().decode(errors="replace")

@@ -6,6 +6,7 @@ FOLDER/log_in.json says with what:
 
     addresses -- those of the hosts; all daemons run here
     page, redis, monitor -- the passwords of HAProxy's page, and of Redis' users `default` and `monitor`
+    prometheus -- the password of Prometheus' page and of Alertmanager's
     files -- the text of each file of the exporter's, by its path
     exporter -- the exporter's arguments
 
@@ -13,6 +14,7 @@ Prints a JSON object:
 
     haproxy -- the states of the page with its password, and with all of it except the last character
     keepalived -- the password in its adverts
+    prometheus -- the states of its page with its password, with all of it but the first character, and without one
     redis -- Redis' answers to the two passwords, and to each without its last character
     ask -- what redis-ask prints of its PING
     exporter -- the line in which the exporter says whether it has logged in
@@ -96,6 +98,20 @@ def haproxy(file, password):
         ]
 
 
+def prometheus(file, password):
+    """Only the first 72 characters of the password count."""
+    Path("/etc/prometheus/prometheus.yml").write_text("{}")
+    place = "127.0.0.1:9090"
+    with running(
+        "prometheus", f"--web.config.file={file}", f"--web.listen-address={place}", "--storage.tsdb.path=/tmp/tsdb"
+    ):
+        url = f"http://{place}/api/v1/status/buildinfo"
+        return [
+            eventually(lambda login=login: page(url, *login)[0])
+            for login in (("warren", password), ("warren", password[1:]), ())
+        ]
+
+
 def keepalived(file):
     (line,) = re.findall(r"^ *(auth_pass .*)$", file.read_text(), re.MULTILINE)
     Path("/tmp/keepalived.conf").write_text(KEEPALIVED.format(line=line))
@@ -152,6 +168,7 @@ def main():
         subprocess.run(["ip", "address", "add", f"{address}/32", "dev", "lo"], check=True)
     said = {
         "haproxy": haproxy(folder / "lb1/haproxy/haproxy.cfg", given["page"]),
+        "prometheus": prometheus(folder / "mon1/prometheus/web.yml", given["prometheus"]),
         "keepalived": keepalived(folder / "lb1/keepalived/keepalived.conf"),
         **redis(folder / "mon1/redis/redis.conf", roles, given),
     }

@@ -4,9 +4,11 @@ Runs in the project's environment, which has its login in its settings: in an ar
 """
 
 import json
+import ssl
 import sys
 from urllib.parse import unquote, urlsplit
 
+import celeryconfig
 from celeryconfig import broker_url
 
 sys.path.append("/usr/lib/python3/dist-packages")
@@ -17,6 +19,7 @@ from pika.exceptions import AMQPError
 OWN = urlsplit(broker_url[0])
 USER, PASSWORD = unquote(OWN.username), unquote(OWN.password)
 VHOST = unquote(OWN.path[1:])
+TLS = getattr(celeryconfig, "broker_use_ssl", None)
 
 
 def connect(user, password, vhost=VHOST):
@@ -24,7 +27,14 @@ def connect(user, password, vhost=VHOST):
     login = pika.PlainCredentials(user, password)
     return pika.BlockingConnection(
         pika.ConnectionParameters(
-            OWN.hostname, OWN.port, vhost, login, socket_timeout=10, blocked_connection_timeout=10
+            OWN.hostname,
+            OWN.port,
+            vhost,
+            login,
+            ssl_options=TLS
+            and pika.SSLOptions(ssl.create_default_context(cafile=TLS["ca_certs"]), TLS["server_hostname"]),
+            socket_timeout=10,
+            blocked_connection_timeout=10,
         )
     )
 

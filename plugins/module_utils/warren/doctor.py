@@ -56,6 +56,7 @@ KINDS = {
     "brokers": "no broker in this cluster",
     "any_broker": "no broker in this cluster",
     "hosts": "no host in this cluster",
+    "certificates": "no TLS in this cluster",
     "projects": "no Celery project in this cluster",
     "programs": "no worker program in this cluster",
     "running": "no worker program in this cluster",
@@ -591,6 +592,21 @@ def hosts_find_each_other(cluster: Cluster) -> Result:
     lost = {host: said.unresolved for host, said in cluster.hosts.known.items() if said.unresolved}
     wrong = [f"{host} knows no address of {', '.join(names)}" for host, names in lost.items()]
     return f"{len(cluster.hosts.known)} hosts", wrong, deploy(cluster, "host")
+
+
+@check("certificates last", "certificates")
+def certificates_last(cluster: Cluster) -> Result:
+    least, wrong = cluster.thresholds["certificate_days"], []
+    for host, said in cluster.certificates.known.items():
+        wrong += [f"the certificate of {host} {_lasts(said.host)}"] if said.host < least else []
+        wrong += [f"the authority's certificate on {host} {_lasts(said.authority)}"] if said.authority < least else []
+        wrong += [] if said.fits else [f"the key of {host} does not belong to its certificate"]
+    days = [min(said.host, said.authority) for said in cluster.certificates.known.values()]
+    return f"valid for {min(days):.0f} days at least", wrong, deploy(cluster, "certificate")
+
+
+def _lasts(days: float) -> str:
+    return f"is valid for {days:.1f} days only" if days > 0 else f"has ended {-days:.1f} days ago"
 
 
 @check("clocks agree", "hosts")

@@ -1,5 +1,8 @@
 """HAProxy's stats page, read by the control node with haproxy-stats of PyPI."""
 
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from haproxystats import HAProxyServer
@@ -16,15 +19,19 @@ class Page(HAProxyServer):
         self.failed, self.reason = True, str(reason)
 
 
-def read_page(address: str, user: str, password: str) -> dict[str, Any]:
+def read_page(address: str, user: str, password: str, authorities: Sequence[str] = ()) -> dict[str, Any]:
     """Return `servers`, a dict for each server of a backend, or `msg`, why the page cannot be read.
 
     A server has `backend`, `name`, `status`, `check` (what the last check said), `sessions`, `sessions_total`,
     `bytes_in`, `bytes_out`, and `since_seconds` of this status.
 
     :param address: host and port of the page.
+    :param authorities: files with certificates, one of which is that of the page's authority; none for HTTP.
     """
-    page = Page(address, user, password, timeout=SECONDS)
+    try:
+        page = _page(address, user, password, authorities)
+    except OSError as error:
+        return {"msg": f"The stats page at {address} cannot be read: {error}"}
     if page.failed and "401" in page.reason:
         return {"msg": f"The stats page at {address} does not take the password."}
     if page.failed:
@@ -46,3 +53,13 @@ def read_page(address: str, user: str, password: str) -> dict[str, Any]:
             for server in backend.listeners
         ]
     }
+
+
+def _page(address: str, user: str, password: str, authorities: Sequence[str]) -> Page:
+    if not authorities:
+        return Page(address, user, password, timeout=SECONDS)
+    # The library takes one file.
+    with tempfile.NamedTemporaryFile("w", suffix=".crt") as file:
+        file.write("\n".join(Path(name).read_text() for name in authorities))
+        file.flush()
+        return Page(address, user, password, verify_ssl=file.name, timeout=SECONDS, https=True)

@@ -228,6 +228,12 @@ def _endpoint(text: str) -> bool:
     return bool(found) and 1 <= int(found[2]) <= 65535
 
 
+@_kind("host_name", "a host's name, such as broker.example.com", "-rabbit_mq")
+def _host_name(text: str) -> bool:
+    label = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+    return len(text) <= 253 and bool(re.fullmatch(rf"{label}(\.{label})*", text))
+
+
 @_kind("line", "a text without line breaks", "shop\nuser=root")
 def _line(text: str) -> bool | str:
     return "a text with a line break" if re.search(r"[\r\n\0]", text) else True

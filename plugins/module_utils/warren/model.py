@@ -142,6 +142,13 @@ class Keepalived:
 
 
 @dataclass
+class Certificates:
+    host: float
+    authority: float
+    fits: bool
+
+
+@dataclass
 class Settings:
     wanted: str
     running: str | None
@@ -525,6 +532,10 @@ class Cluster:
             sharing if facts["shared_address"] else [], said_by, "keepalived", look, Keepalived
         )
         self.hosts: Answers[Host] = self._read(answers, said_by, "host", "`systemctl status ssh`", Host)
+        # Without TLS, no host has one.
+        certified = [host for host, said in answers.items() if not said or "certificate" in said]
+        look = "`ls -l /etc/ssl/warren`"
+        self.certificates: Answers[Certificates] = self._read(certified, said_by, "certificate", look, Certificates)
         look = "`supervisorctl status`"
         self.projects: Answers[Project] = self._read(groups.get("celery", []), said_by, "celery_app", look, Project)
         self.workers: Answers[dict[str, Program | None]] = self._read(facts["programs"], read_programs)

@@ -383,6 +383,22 @@ def site_section(cluster: Cluster) -> Section:
     return section
 
 
+def certificates_section(cluster: Cluster) -> Section:
+    """Return for how long each host's certificate is valid."""
+    section = Section(
+        "Certificates",
+        [Column("valid for", "days", "{:.0f} d".format), Column("authority", "authority_days", "{:.0f} d".format)],
+    )
+    for host, said in section.known(cluster.certificates):
+        short = min(said.host, said.authority) < cluster.thresholds["certificate_days"]
+        section.add(
+            host,
+            {"days": said.host, "authority_days": said.authority},
+            short and f"is not valid for long; type `{cluster.facts['commands']['deploy']} certificate`",
+        )
+    return section
+
+
 def sections(cluster: Cluster) -> list[Section]:
     """Return the sections of the screen that have rows."""
     found = [
@@ -396,6 +412,7 @@ def sections(cluster: Cluster) -> list[Section]:
         prometheus_section(cluster),
         database_section(cluster),
         site_section(cluster),
+        certificates_section(cluster),
     ]
     return [section for section in found if section.rows]
 

@@ -1,0 +1,42 @@
+"""Where a broker listens: with TLS, without, and while clients move from one to the other."""
+
+import re
+
+import jinja2
+import pytest
+import yaml
+from kit import PROJECT
+
+ROLE = PROJECT / "roles/rabbitmq"
+TLS = {"authority": "/ca.crt", "certificate": "/host.crt", "key": "/host.key", "group": "tls"}
+
+
+def listeners(**inputs):
+    """The lines of rabbitmq.conf about ports, of what has the given inputs and else the defaults."""
+    text = (ROLE / "templates/rabbitmq.conf.j2").read_text()
+    defaults = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
+    template = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined).from_string(text)
+    lines = template.render(defaults | {"rabbitmq_nodes": ["mq1"], "ansible_managed": ""} | inputs).splitlines()
+    return [line for line in lines if re.match(r"listeners|(prometheus|management)\.\w+\.port", line)]
+
+
+PLAIN, TLS_ONLY = "listeners.tcp.default = 5672", ["listeners.tcp = none", "listeners.ssl.default = 5671"]
+HTTP, HTTPS = ["prometheus.tcp.port = 15692"], ["prometheus.ssl.port = 15692", "management.ssl.port = 15672"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "wanted"),
+    [
+        ({}, [PLAIN, *HTTP]),
+        ({"rabbitmq_tls": TLS}, [*TLS_ONLY, *HTTPS]),
+        ({"rabbitmq_tls": TLS, "rabbitmq_tls_moves": True}, [PLAIN, TLS_ONLY[1], *HTTPS]),
+    ],
+)
+def test_a_broker_listens_where_its_clients_are(inputs, wanted):
+    assert listeners(**inputs) == wanted
+
+
+def test_metrics_stay_plain_while_clients_leave_tls():
+    """Prometheus reads them without TLS as soon as the inventory says so."""
+    found = listeners(rabbitmq_tls=TLS, rabbitmq_tls_moves=True, rabbitmq_pages_tls=False)
+    assert found == [PLAIN, TLS_ONLY[1], *HTTP]
