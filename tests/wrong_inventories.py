@@ -584,7 +584,7 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         {"groups": {"monitoring": {"w1": {}}}, "variables": {"cluster_flower_port": 9090}},
     ),
     "HAProxy's page on the port of AMQP": (
-        ["Two would listen on port 5672 of lb1: AMQP (haproxy), and HAProxy's page", "`cluster_haproxy_stats_port`"],
+        ["Two would listen on port 5672 of lb1: AMQP, without `cluster_tls` (haproxy)", "`cluster_haproxy_stats_port`"],
         {"variables": {"cluster_haproxy_stats_port": 5672}},
     ),
     "Flower on the port of SSH": (
@@ -592,7 +592,7 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         {"groups": {"monitoring": {"w1": {}}}, "variables": {"cluster_flower_port": 22}},
     ),
     "AMQP on Erlang's port": (
-        ["Two would listen on port 25672 of mq1: AMQP (rabbitmq), and Erlang's distribution", "`cluster_amqp_port`"],
+        ["Two would listen on port 25672 of mq1: AMQP", ", and Erlang's distribution", "`cluster_amqp_port`"],
         {"variables": {"cluster_amqp_port": 25672}},
     ),
     "figures on epmd's port": (
@@ -600,7 +600,7 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         {"variables": {"cluster_broker_metrics_port": 4369}},
     ),
     "AMQP where RabbitMQ's commands listen": (
-        ["Port 35675 of mq1 (AMQP) is one of those that RabbitMQ's own commands use, 35672 to 35682"],
+        ["Port 35675 of mq1 (AMQP", "is one of those that RabbitMQ's own commands use, 35672 to 35682"],
         {"variables": {"cluster_amqp_port": 35675}},
     ),
     "the site on a port of the exporter": (
