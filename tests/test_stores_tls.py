@@ -27,7 +27,8 @@ from redis import Redis
 from redis.exceptions import ConnectionError as NoConnection
 from test_templates import Rendered, load_beat_settings
 
-pytestmark = pytest.mark.lengthy
+# Celery calls a function of redis-py that has another name by now.
+pytestmark = [pytest.mark.lengthy, pytest.mark.filterwarnings("ignore:Call to deprecated setex")]
 
 CA = "/etc/ssl/warren/ca.crt"
 PASSWORD = 'p@ss/ é%"'
