@@ -53,7 +53,7 @@ def scheduler(broker, port, tmp_path):
 
 def test_the_files_time_is_when_the_scheduler_will_look_again(scheduler):
     until(lambda: scheduler.said("Sending due task poll") > 1)
-    assert -2 <= scheduler.late() < 1
+    until(lambda: -2 <= scheduler.late() < 1)
 
     # A queue that takes no more refuses what is published, with the kit's confirms.
     bound = '{"max-length": 1, "overflow": "reject-publish"}'
@@ -61,7 +61,7 @@ def test_the_files_time_is_when_the_scheduler_will_look_again(scheduler):
     until(lambda: scheduler.late() > 3)
     sent = scheduler.said("Sending due task poll")
     until(lambda: scheduler.said("Sending due task poll") > sent)
-    assert scheduler.said("Message Error") > 1
+    until(lambda: scheduler.said("Message Error") > 1)
 
     scheduler.broker.ctl("clear_policy", "full")
     until(lambda: scheduler.late() < 1)
