@@ -159,7 +159,10 @@ def test_an_exchange_is_refused_as_the_broker_would_refuse_its_clients(broker, t
     answer = {"rc": 0, "stdout": broker.run(STATUS, "somebody").stdout}
     for name in ("same", "topic", "transient", "other"):
         assert refuses(ours, exchange=name) == (name != "same"), name
-        assert len(changed_queues([{"answers": {"rabbitmq": answer}}], [{"name": name}])) == (name != "same"), name
+        wanted = [{"name": name, "type": "direct"}]
+        assert len(changed_queues([{"answers": {"rabbitmq": answer}}], [], wanted)) == (name != "same"), name
+    wanted = [{"name": "other", "type": "direct", "alternate": "topic"}]
+    assert changed_queues([{"answers": {"rabbitmq": answer}}], [], wanted) == []
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from cluster_changes import abandoned_queues, changed_queues, left_virtual_hosts, wrong_members
+from cluster_changes import abandoned_queues, changed_queues, former_users, left_virtual_hosts, wrong_members
 
 POLICIES = [{"name": "ha", "pattern": "^(default|mail)$"}]
 
@@ -69,10 +69,27 @@ def test_a_queue_that_is_something_else_is_said(differing, said):
 
 
 def test_an_exchange_that_is_something_else_is_said():
-    topic = {"name": "mail", "type": "topic", "durable": True, "auto_delete": False, "internal": False, "arguments": {}}
-    said = changed_queues([broker(exchanges=[topic])], [{"name": "mail"}])
-    assert said == ["the exchange mail has `type: topic` and would need direct"]
-    assert changed_queues([broker(exchanges=[topic | {"type": "direct"}])], [{"name": "mail"}]) == []
+    other = {"alternate-exchange": "elsewhere"}
+    has = {"name": "mail", "type": "direct", "durable": True, "auto_delete": False, "internal": False}
+    wanted = {"name": "mail", "type": "topic", "alternate": "unrouted", "queues": ["mail"]}
+    said = changed_queues([broker(exchanges=[has | {"arguments": other}])], [], [wanted])
+    assert said == [
+        "the exchange mail has `alternate-exchange: elsewhere` and would need unrouted, "
+        "`type: direct` and would need topic"
+    ]
+    right = has | {"type": "topic", "arguments": {"alternate-exchange": "unrouted"}}
+    assert changed_queues([broker(exchanges=[right])], [], [wanted]) == []
+
+
+def test_former_users_are_those_that_the_kit_once_made_and_nobody_elses():
+    users = [{"user": name} for name in ("worker-1a2b", "worker-ffff", "celery", "worker-old", "keeper")]
+    said = [
+        broker(users=users, logged_in=["worker-1a2b", "celery"]),
+        broker(users=users, logged_in=["celery", "keeper"]),
+    ]
+    wanted, patterns = [{"name": "worker-1a2b"}], ["(worker|flower)-[0-9a-f]{4}", "celery"]
+    assert former_users(said, wanted, patterns) == {"celery": 2, "worker-ffff": 0}
+    assert former_users(SAID[2:], wanted, patterns) == {}
 
 
 @pytest.mark.parametrize(

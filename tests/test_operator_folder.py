@@ -149,7 +149,7 @@ def vaulted(site, tmp_path_factory):
     (folder / "ansible.cfg").write_text(operator_config((PROJECT / "ansible.cfg").read_text(), str(PROJECT)))
     secrets = folder / "group_vars/rabbitmq/vault.yml"
     secrets.parent.mkdir()
-    secrets.write_text("secret_rabbitmq_celery: kfR9/2pWq+Zt7w==\n")
+    secrets.write_text("secret_rabbitmq_worker: kfR9/2pWq+Zt7w==\n")
     done = in_folder(folder, "ansible-vault", "encrypt", "--vault-password-file", "password", secrets)
     assert done.returncode == 0, done.stderr
     return folder

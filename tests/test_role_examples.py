@@ -17,6 +17,7 @@ from pathlib import Path
 import kit
 import pytest
 import yaml
+from celery_settings import login_settings
 from kit import PROJECT
 from test_certificates import Made
 from test_contract import ROLES, every_option, expressions_of, load, module, names_in, role_named
@@ -47,10 +48,25 @@ OBSERVED = {
     "__host_kernel": {
         "stdout_lines": [f"{name} = 1" for name in load(PROJECT / "roles/host/vars/main.yml")["__host_kernel_wanted"]]
     },
-    "__rabbitmq_definitions": {"stdout": '{"users": [], "vhosts": [], "permissions": [], "policies": []}'},
-    "__rabbitmq_lacking": (
-        "{{ __rabbitmq_has | rabbitmq_objects_to_import(rabbitmq_vhost, rabbitmq_users, rabbitmq_policies) }}"
-    ),
+    "__rabbitmq_definitions": {
+        "stdout": json.dumps(
+            {
+                kind: []
+                for kind in (
+                    "users",
+                    "vhosts",
+                    "permissions",
+                    "policies",
+                    "parameters",
+                    "queues",
+                    "exchanges",
+                    "bindings",
+                )
+            }
+        )
+    },
+    "__rabbitmq_lacking": "{{ __rabbitmq_has | rabbitmq_objects_to_import(rabbitmq_vhost, rabbitmq_users, "
+    "rabbitmq_policies, rabbitmq_durable_queues, rabbitmq_durable_exchanges, rabbitmq_max_queues) }}",
 }
 # What holds nothing that a task does: keywords, and modules that only say something.
 NO_ARGUMENTS = {
@@ -309,15 +325,27 @@ def test_python_accepts_what_the_roles_write(rendered, case, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("role", "settings", "programs"),
-    [("celery_beat", "beatconfig.py", ["beatdue.py", "beatlock.py"]), ("flower", "flowerconfig.py", ["presence.py"])],
+    ("role", "files"),
+    [
+        ("celery_beat", ["beatconfig.py", "beatdue.py", "beatlock.py"]),
+        ("flower", ["flowerconfig.py", "", "presence.py"]),
+        ("web", [""]),
+    ],
 )
-def test_settings_are_named_after_their_content(rendered, role, settings, programs):
-    """And after the fingerprint of what all programs have: whatever changes is another folder."""
-    fingerprint = UNUSUAL[role][f"{role}_fingerprint"]["value"]
-    settings = (rendered["unusual"].folder / role / settings).read_text()
-    texts = [(PROJECT / "roles" / role / "files" / program).read_text() for program in programs]
-    name = hashlib.sha256("\0".join([fingerprint, settings, *texts]).encode()).hexdigest()[:12]
+def test_settings_are_named_after_their_content(rendered, role, files):
+    """And after the fingerprint of what all programs have: whatever changes is another folder.
+
+    A file without a name is that of the login.
+    """
+    fingerprint, urls = UNUSUAL[role][f"{role}_fingerprint"]["value"], UNUSUAL[role][f"{role}_broker_urls"]["value"]
+    copied = PROJECT / "roles" / role / "files"
+    texts = [
+        login_settings(urls)
+        if not name
+        else (copied / name if (copied / name).exists() else rendered["unusual"].folder / role / name).read_text()
+        for name in files
+    ]
+    name = hashlib.sha256("\0".join([fingerprint, *texts]).encode()).hexdigest()[:12]
     assert f'"{name}"' in rendered["unusual"].arguments[role]
 
 

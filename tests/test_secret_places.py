@@ -17,6 +17,7 @@ import pytest
 import yaml
 from celery import Celery
 from celery_once.backends.redis import parse_url as once_parse_url
+from credentials import user_of_purpose
 from exporter_files import exporter_files
 from kit import INVENTORIES, PROJECT
 from kombu import Connection
@@ -120,8 +121,11 @@ def test_celery_finds_all_passwords(lab):
         _, app = load_settings(path)
         for url in app.conf.broker_url:
             with Connection(url) as connection:
-                assert (connection.userid, connection.password) == ("celery", SECRETS["secret_rabbitmq_celery"])
-                assert SECRETS["secret_rabbitmq_celery"] not in connection.as_uri()
+                purpose = connection.userid.partition("-")[0]
+                password = SECRETS[f"secret_rabbitmq_{purpose}"]
+                assert connection.userid == user_of_purpose(purpose, password)
+                assert connection.password == password
+                assert password not in connection.as_uri()
         backend = Celery(backend=lab.inputs["w1"]["celery_app_result_redis_url"], set_as_current=False).backend
         assert backend.connparams["password"] == SECRETS["secret_redis"]
         once = app.conf.ONCE["settings"]["url"]
@@ -193,12 +197,14 @@ def test_erlang_takes_the_cookie(broker):
 def test_rabbitmq_takes_the_password(broker, lab):
     """As the role gives it, in definitions."""
     users, vhost = lab.inputs["mq1"]["rabbitmq_users"], lab.inputs["mq1"]["rabbitmq_vhost"]
-    password = users[0]["password"]
-    assert password == SECRETS["secret_rabbitmq_celery"]
-    none = {"users": [], "vhosts": [], "permissions": [], "policies": []}
+    name, password = users[0]["name"], users[0]["password"]
+    assert password == SECRETS["secret_rabbitmq_worker"]
+    none = dict.fromkeys(
+        ("users", "vhosts", "permissions", "policies", "parameters", "bindings", "queues", "exchanges"), ()
+    )
     definitions = rabbitmq_objects_to_import(none, vhost, users, [])
     done = broker.run("rabbitmqctl", "--quiet", "import_definitions", text=json.dumps(definitions))
     assert done.returncode == 0, done.stderr
-    (url,) = broker_urls(["127.0.0.1"], broker.port, "celery", password, vhost)
+    (url,) = broker_urls(["127.0.0.1"], broker.port, name, password, vhost)
     with Connection(url) as connection:
         connection.connect()

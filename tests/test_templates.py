@@ -30,7 +30,8 @@ from celery.bin.worker import worker
 from celery.exceptions import QueueNotFound
 from celery.schedules import crontab, schedule
 from celery_once.helpers import import_backend
-from cluster_changes import DECLARED, EXCHANGE
+from cluster_changes import DECLARED
+from credentials import user_of_purpose
 from kit import INVENTORIES, PROJECT
 
 sys.path.insert(0, str(PROJECT / "tests/validators"))
@@ -104,6 +105,7 @@ class Rendered:
                 # Made of files that are found only from within the role.
                 __celery_beat_own_fingerprint="45670123ba98",
                 __flower_own_fingerprint="89ab45670123",
+                __web_own_fingerprint="cdef45670123",
                 # No secret is made in the working tree.
                 secrets_dir=folder / "secrets",
                 **variables,
@@ -279,16 +281,28 @@ def test_celery_has_the_inputs_as_effective_settings(rendered):
         assert app.conf.broker_connection_max_retries is None
 
 
-def test_preflight_expects_of_queues_what_celery_declares(rendered):
-    """It compares each queue that exists with these. A different one would be refused by RabbitMQ without end."""
-    declared = {key: value for key, value in (DECLARED | EXCHANGE).items() if key != "internal"}
-    for _, path in rendered.files("celeryconfig.py"):
+def test_brokers_make_what_celery_declares(rendered):
+    """Preflight compares what exists with these. A different one would be refused by RabbitMQ without end."""
+    (queues, exchanges), *_ = [
+        (inputs["rabbitmq_durable_queues"], inputs["rabbitmq_durable_exchanges"])
+        for inputs in rendered.inputs.values()
+        if "rabbitmq_durable_queues" in inputs
+    ]
+    made = {queue["name"]: queue.get("max_priority") or None for queue in queues}
+    made_exchanges = {exchange["name"]: exchange for exchange in exchanges}
+    for host, path in rendered.files("celeryconfig.py"):
         _, app = load_settings(path)
         for queue in app.conf.task_queues:
             assert {name: getattr(queue, name) for name in DECLARED} == DECLARED
-            assert {name: getattr(queue.exchange, name) for name in declared} == declared
+            assert {name: getattr(queue.exchange, name) for name in DECLARED} == DECLARED
             assert not queue.exclusive
             assert queue.queue_arguments is None
+            assert made[queue.name] == queue.max_priority
+            exchange = made_exchanges[queue.exchange.name]
+            assert queue.exchange.type == exchange["type"]
+            assert queue.exchange.arguments == {"alternate-exchange": exchange["alternate"]}
+            assert queue.name == queue.routing_key and queue.name in exchange["queues"]
+            assert queue.no_declare != rendered.inputs[host]["celery_app_declares_queues"]
 
 
 def test_without_a_redis_for_locks_celery_once_has_no_setting(rendered):
@@ -296,6 +310,9 @@ def test_without_a_redis_for_locks_celery_once_has_no_setting(rendered):
         if rendered.inputs[host]["celery_app_once_redis_url"] == "":
             _, app = load_settings(path)
             assert "ONCE" not in app.conf
+
+
+SIGNS = "p/a@s%2F:#?"
 
 
 @pytest.fixture(scope="session")
@@ -306,7 +323,8 @@ def unusual(tmp_path_factory):
         INVENTORIES["lab"],
         *["--limit", "w1,mon1"],
         cluster_vhost="/shop/eu",
-        secret_rabbitmq_celery="p/a@s%2F:#?",
+        secret_rabbitmq_worker=SIGNS,
+        secret_rabbitmq_publisher=SIGNS[::-1],
         celery_app_once_redis_url="redis://:p%40ss@192.0.2.51:6380/1",
         celery_app_once_timeout_seconds=1800,
     )
@@ -369,10 +387,12 @@ def test_celery_once_finds_its_setting(unusual):
 
 
 def test_celery_logs_in_with_any_password_at_any_virtual_host(unusual):
-    for _, path in unusual.files("celeryconfig.py"):
+    logins = {"w1": ("worker", SIGNS), "mon1": ("publisher", SIGNS[::-1])}
+    for host, path in unusual.files("celeryconfig.py"):
         _, app = load_settings(path)
         with app.connection_for_write() as connection:
-            assert (connection.userid, connection.password) == ("celery", "p/a@s%2F:#?")
+            purpose, password = logins[host]
+            assert (connection.userid, connection.password) == (user_of_purpose(purpose, password), password)
             assert (connection.virtual_host, connection.port) == ("/shop/eu", 5671)
 
 

@@ -630,8 +630,8 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         {"variables": {"secret_redis": "correct horse battery"}},
     ),
     "a secret with an umlaut": (
-        ["`secret_rabbitmq_celery` has a letter or sign beyond ASCII"],
-        {"variables": {"secret_rabbitmq_celery": "Löwenzahn-im-Garten7"}},
+        ["`secret_rabbitmq_worker` has a letter or sign beyond ASCII"],
+        {"variables": {"secret_rabbitmq_worker": "Löwenzahn-im-Garten7"}},
     ),
     # Names.
     "a queue with a comma": (
@@ -1091,8 +1091,8 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         {"variables": {"clutser_worker_programs": []}},
     ),
     "a misspelt secret": (
-        ["`secret_rabitmq_celery` of all hosts (is it `secret_rabbitmq_celery`?)"],
-        {"variables": {"secret_rabitmq_celery": "x"}},
+        ["`secret_rabitmq_worker` of all hosts (is it `secret_rabbitmq_worker`?)"],
+        {"variables": {"secret_rabitmq_worker": "x"}},
     ),
     # What people also type.
     "an address of nobody's": (
@@ -1286,8 +1286,8 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         {"variables": {"cluster_app_environment": {"PYTHONHOME": "/usr"}}},
     ),
     "a secret of one host": (
-        ["`secret_rabbitmq_celery` of mq1 is not that of other hosts, which need the same: set it once"],
-        {"groups": {"rabbitmq": {"mq1": {"secret_rabbitmq_celery": "Zt4-kqW9_pLm2"}}}},
+        ["`secret_rabbitmq_worker` of mq1 is not that of other hosts, which need the same: set it once"],
+        {"groups": {"rabbitmq": {"mq1": {"secret_rabbitmq_worker": "Zt4-kqW9_pLm2"}}}},
     ),
     "a secret of one host that is known": (
         ["`secret_flower` is known to everybody who guesses"],

@@ -272,7 +272,8 @@ def watched(inventory, all_members, brokers):
         )
     printed, baits = {}, {}
     try:
-        brokers[0].run("rabbitmqctl --quiet change_password celery not-the-password")
+        user = brokers[0].expect("rabbitmq_users")[0]["name"]
+        brokers[0].run("rabbitmqctl --quiet change_password %s not-the-password", user)
         for words in (
             ["playbooks/site.yml"],
             ["playbooks/verify.yml"],

@@ -28,7 +28,7 @@ def test_what_would_change_is_shown_and_not_done(playbook, all_members, secrets,
         "rabbitmq_extra_config": {"heartbeat": 45},
         "celery_app_prefetch_multiplier": 2,
         "haproxy_max_connections": 4000,
-        "secret_rabbitmq_celery": "another-password",
+        "secret_rabbitmq_worker": "another-password",
     }
     output, recap = playbook(
         *["playbooks/site.yml", "--check", "--diff", "--tags", "rabbitmq,haproxy,celery_worker,celery_beat,flower"],

@@ -151,7 +151,8 @@ def broken(playbook, inventory, brokers, workers, balancers, publishers, stores,
     brokers[0].run(
         f"{control} set_policy -p {vhost} --priority 20 --apply-to queues ha-solo ^solo$ {shlex.quote(manual)}"
     )
-    publishers[0].app_output("ledger", "submit", "--count", "5", "--queue", "solo")
+    # A worker's host declares it.
+    two.app_output("ledger", "submit", "--count", "5", "--queue", "solo")
     leader = brokers[0].run(f"{control} --no-table-headers list_queues -p {vhost} name pid | grep ^solo")
     mirror = next(broker for broker in brokers if f"@{broker.name}." not in leader)
     mirror.run(f"{control} stop_app")

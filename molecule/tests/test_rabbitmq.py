@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-# Exists once a task was parked.
 PARKED = "warren-parked"
 LOGIN = """
 import sys
@@ -19,6 +18,27 @@ with Connection(url, connect_timeout=5, ssl=getattr(celeryconfig, "broker_use_ss
     connection.ensure_connection(max_retries=1)
     if queue:
         Queue(queue).bind(connection.channel()).declare()
+"""
+# What a worker's user may do.
+MORE_THAN_SENDING = """
+import json
+from amqp import AccessRefused
+from celerycontrol import app
+said = {}
+def attempt(name, do):
+    with app.connection_for_write(transport_options={"confirm_publish": True}) as connection:
+        try:
+            do(connection.default_channel)
+            said[name] = "allowed"
+        except Exception as error:
+            said[name] = type(error).__name__
+attempt("read", lambda channel: channel.basic_get("default"))
+attempt("purge", lambda channel: channel.queue_purge("default"))
+attempt("declare", lambda channel: channel.queue_declare("default", durable=True))
+attempt("parked", lambda channel: channel.basic_get("warren-parked"))
+attempt("events", lambda channel: channel.queue_declare("celeryev.mine"))
+attempt("control", lambda channel: channel.basic_publish_confirm(channel.prepare_message(""), "celery.pidbox"))
+print(json.dumps(said))
 """
 
 
@@ -120,10 +140,9 @@ def test_each_task_queue_is_mirrored_and_in_sync(brokers, workers, queues):
 
 @pytest.mark.cluster
 def test_only_task_queues_are_mirrored(workers, queues):
-    """The queue of parked tasks, which exists once a task was parked, counts as one."""
-    found = queues()
-    mirrored = {name for name, queue in found.items() if queue["slave_pids"]}
-    assert mirrored == {*workers[0].expect("celery_worker_known_queues"), *({PARKED} & set(found))}
+    """The queue of parked tasks counts as one."""
+    mirrored = {name for name, queue in queues().items() if queue["slave_pids"]}
+    assert mirrored == {*workers[0].expect("celery_worker_known_queues"), PARKED}
 
 
 def test_remote_control_queues_are_bounded(queues):
@@ -132,16 +151,32 @@ def test_remote_control_queues_are_bounded(queues):
     assert {queue["policy"] for queue in pidbox} == {"celery-pidbox"}
 
 
-def login(publisher, who="", queue=""):
+def login(host, who="", queue=""):
     """Log in as the project does, or as USER:PASSWORD; testinfra's result."""
-    return publisher.app("python", "-c", LOGIN, who, queue, seconds=30)
+    return host.app("python", "-c", LOGIN, who, queue, seconds=30)
 
 
-def test_the_celery_user_may_use_its_own_names_only(publisher):
-    assert login(publisher).rc == 0
-    foreign = login(publisher, queue="somebody-elses")
+def test_a_worker_may_use_its_own_names_only(workers):
+    assert login(workers[0]).rc == 0
+    foreign = login(workers[0], queue="somebody-elses")
     assert foreign.rc != 0
     assert "ACCESS_REFUSED" in foreign.stderr
+
+
+@pytest.mark.cluster
+def test_a_host_without_workers_sends_tasks_and_no_more(publisher):
+    """What tests/test_purposes.py tries of each user, here with what is deployed."""
+    assert login(publisher).rc == 0
+    said = json.loads(publisher.app_output("python", "-c", MORE_THAN_SENDING))
+    assert said == dict.fromkeys(said, "AccessRefused")
+    assert len(said) == 6
+
+
+def test_each_program_is_logged_in_as_the_user_of_its_purpose(brokers):
+    """And nobody as somebody else. The scheduler and the site log in when they send."""
+    found = {name for broker in brokers for name in json.loads(broker.run("rabbitmq-status"))["logged_in"]}
+    assert found <= {user["name"] for user in brokers[0].expect("rabbitmq_users")}
+    assert {"worker", "flower"} <= {name.partition("-")[0] for name in found}
 
 
 def test_guest_is_refused(publisher):

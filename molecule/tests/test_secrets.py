@@ -29,7 +29,7 @@ def leaked(secrets, text):
 
 
 def test_there_are_secrets_to_look_for(secrets):
-    assert {"secret_erlang_cookie", "secret_rabbitmq_celery", "secret_rabbitmq_management"} <= set(secrets)
+    assert {"secret_erlang_cookie", "secret_rabbitmq_worker", "secret_rabbitmq_management"} <= set(secrets)
     assert leaked(secrets, f"x{secrets['secret_flower']}x") == ["secret_flower"]
     assert leaked({"a": "x'y/z\"", "b": "xyz"}, "amqp://x%27y%2Fz%22@") == ["a"]
 

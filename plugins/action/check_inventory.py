@@ -48,7 +48,10 @@ THRESHOLD = "cluster_threshold_"
 # The groups whose hosts need the same of a secret. Others are used by one host alone.
 SHARED_SECRETS = {
     "secret_erlang_cookie": ["rabbitmq"],
-    "secret_rabbitmq_celery": ["rabbitmq", "celery"],
+    "secret_rabbitmq_worker": ["rabbitmq", "celery_workers"],
+    "secret_rabbitmq_publisher": ["rabbitmq", "celery"],
+    "secret_rabbitmq_beat": ["rabbitmq", "celery_beat"],
+    "secret_rabbitmq_flower": ["rabbitmq", "monitoring"],
     "secret_database": ["postgresql", "celery"],
     "secret_django_key": ["celery"],
     "secret_keepalived": ["haproxy"],

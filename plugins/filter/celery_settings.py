@@ -1,4 +1,8 @@
-"""Ansible's filter `promise_problems`: settings of Celery with which accepted tasks could be lost."""
+"""Ansible's filters about settings of Celery.
+
+`promise_problems` finds those with which accepted tasks could be lost, `login_settings` makes those of a program that
+has a user of its own.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -56,6 +60,19 @@ def promise_problems(settings: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def login_settings(urls: list[str]) -> str:
+    """Return the module of settings of a program that logs in to the brokers with URLs of its own.
+
+    It takes all other settings from `celeryconfig`, beside which roles/celery_app puts `celerylogin`.
+
+    :param urls: empty for those of `celeryconfig`.
+    """
+    lines = ["from celeryconfig import *  # noqa: F403"]
+    if urls:
+        lines += ["from celerylogin import log_in as _log_in", "", f"_log_in(globals(), {urls!r})"]
+    return "\n".join(lines) + "\n"
+
+
 def _unfit(settings: Mapping[str, Any]) -> Iterator[str]:
     """Yield a sentence for each setting that is no mapping, and should be one."""
     given = settings.get("task_annotations") or {}
@@ -89,4 +106,4 @@ class FilterModule:
     """The filter, as Ansible asks for it."""
 
     def filters(self) -> dict[str, Callable]:
-        return {"promise_problems": promise_problems}
+        return {"promise_problems": promise_problems, "login_settings": login_settings}

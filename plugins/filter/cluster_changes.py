@@ -1,6 +1,7 @@
 """Ansible's filters about brokers that run: what a deployment would do to their queues, and who belongs to them.
 
-They are `changed_queues`, `abandoned_queues`, `wrong_members`, `left_virtual_hosts` and `encryption_change`.
+They are `changed_queues`, `abandoned_queues`, `wrong_members`, `left_virtual_hosts`, `encryption_change` and
+`former_users`.
 """
 
 import json
@@ -16,28 +17,37 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
 
 from warren import model
 
-# What clients of the kit declare, as roles/celery_app/templates/celeryconfig.py.j2 has it.
+# What the brokers and clients of the kit declare, as plugins/filter/rabbitmq_objects.py and
+# roles/celery_app/templates/celeryconfig.py.j2 have it.
 DECLARED = {"durable": True, "auto_delete": False}
-EXCHANGE = {"type": "direct", "internal": False}
 
 
-def changed_queues(said: Iterable[Mapping[str, Any]], queues: Iterable[Mapping[str, Any]]) -> list[str]:
+def changed_queues(
+    said: Iterable[Mapping[str, Any]],
+    queues: Iterable[Mapping[str, Any]],
+    exchanges: Iterable[Mapping[str, Any]] = (),
+) -> list[str]:
     """Return a sentence for each queue or exchange that exists as something else than what clients declare.
 
     RabbitMQ changes neither, and refuses the declaration again and again.
 
     :param said: what the module ask_parts returned of each broker; one that does not run counts for nothing.
-    :param queues: what clients declare, each with `name` and perhaps `max_priority`; the exchange has the same name.
+    :param queues: what clients declare, each with `name` and perhaps `max_priority`.
+    :param exchanges: the same, each with `name`, `type` and perhaps `alternate`.
     """
     brokers = list(_running(said))
     found = {queue["name"]: queue for broker in brokers for queue in broker["leads"]}
-    exchanges = {exchange["name"]: exchange for broker in brokers for exchange in broker["exchanges"]}
+    found_exchanges = {exchange["name"]: exchange for broker in brokers for exchange in broker["exchanges"]}
     sentences = []
     for queue in queues:
         name, most = queue["name"], queue.get("max_priority")
         wanted = DECLARED | {"exclusive": False} | ({"max_priority": most} if most else {})
         sentences += _about_changed(f"the queue {name}", found.get(name), wanted)
-        sentences += _about_changed(f"the exchange {name}", exchanges.get(name), DECLARED | EXCHANGE)
+    for exchange in exchanges:
+        name, alternate = exchange["name"], exchange.get("alternate")
+        wanted = DECLARED | {"type": exchange["type"], "internal": False}
+        wanted |= {"alternate-exchange": alternate} if alternate else {}
+        sentences += _about_changed(f"the exchange {name}", found_exchanges.get(name), wanted)
     return sentences
 
 
@@ -187,6 +197,24 @@ def encryption_change(said: Iterable[Mapping[str, Any]], tls: bool, moves: bool)
     return ""
 
 
+def former_users(
+    said: Iterable[Mapping[str, Any]], users: Iterable[Mapping[str, Any]], patterns: Iterable[str]
+) -> dict[str, int]:
+    """Return the users that were wanted once and are no longer, and how many connections each has.
+
+    :param said: as above.
+    :param users: the wanted ones, each with a `name`.
+    :param patterns: regular expressions of whole names that were ever wanted. Other users are somebody else's.
+    """
+    brokers, wanted = list(_running(said)), {user["name"] for user in users}
+    names = sorted({user["user"] for broker in brokers for user in broker["users"]} - wanted)
+    return {
+        name: sum(broker["logged_in"].count(name) for broker in brokers)
+        for name in names
+        if any(re.fullmatch(pattern, name) for pattern in patterns)
+    }
+
+
 def _running(said: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     for one in said:
         answer = one.get("answers", {}).get("rabbitmq", {})
@@ -209,4 +237,5 @@ class FilterModule:
             "wrong_members": wrong_members,
             "left_virtual_hosts": left_virtual_hosts,
             "encryption_change": encryption_change,
+            "former_users": former_users,
         }

@@ -14,28 +14,64 @@ ALGORITHMS = {
     "rabbit_password_hashing_md5": hashlib.md5,
 }
 SALT_BYTES = 4
+NO_LIMIT = {"max-connections": -1}
 
 
 def rabbitmq_objects_to_import(
-    has: Mapping[str, Any], vhost: str, users: Iterable[Mapping[str, Any]], policies: Iterable[Mapping[str, Any]]
+    has: Mapping[str, Any],
+    vhost: str,
+    users: Iterable[Mapping[str, Any]],
+    policies: Iterable[Mapping[str, Any]],
+    queues: Iterable[Mapping[str, Any]] = (),
+    exchanges: Iterable[Mapping[str, Any]] = (),
+    max_queues: int = 0,
 ) -> dict[str, list[dict]]:
     """Return the definitions that a cluster lacks, for `rabbitmqctl import_definitions`; an empty dictionary for none.
 
     :param has: the exported definitions of the cluster.
-    :param vhost: the virtual host that permissions and policies are of.
-    :param users: each with `name`, `password`, `configure`, `write`, `read`, and perhaps `tags`, texts.
+    :param vhost: the virtual host that all but the users are of.
+    :param users: each with `name`, `password`, `configure`, `write`, `read`, and perhaps `tags`, texts, and
+        `max_connections`, of which 0 is no limit.
     :param policies: each with `name`, `pattern`, `priority` and `definition`; they apply to queues.
+    :param queues: each with `name` and perhaps `max_priority`. One that exists stays as it is.
+    :param exchanges: each with `name`, `type`, perhaps `alternate`, and the names of the `queues` that it is bound to,
+        by these names. One that exists stays as it is, and so does a binding that is not wanted.
+    :param max_queues: how many queues the virtual host may have; 0 leaves that as it is.
     """
-    users, known = list(users), {user["name"]: user for user in has["users"]}
+    users, known, exchanges = list(users), {user["name"]: user for user in has["users"]}, list(exchanges)
+    kept = {"vhost": vhost, "durable": True, "auto_delete": False}
     wanted = {
         "vhosts": [{"name": vhost}],
         "permissions": [
             {"user": user["name"], "vhost": vhost} | {right: user[right] for right in ("configure", "write", "read")}
             for user in users
         ],
+        "parameters": [
+            {"component": "vhost-limits", "name": "limits", "vhost": vhost, "value": {"max-queues": limit}}
+            for limit in [max_queues]
+            if limit
+        ],
         "policies": [dict(policy) | {"vhost": vhost, "apply-to": "queues"} for policy in policies],
+        "bindings": [
+            {"source": exchange["name"], "vhost": vhost, "destination": queue, "destination_type": "queue"}
+            | {"routing_key": queue, "arguments": {}}
+            for exchange in exchanges
+            for queue in exchange.get("queues", [])
+        ],
     }
     missing = {kind: [one for one in of_kind if not _is_among(one, has[kind])] for kind, of_kind in wanted.items()}
+    made = {
+        "queues": [{"name": queue["name"]} | kept | {"arguments": queue_arguments(queue)} for queue in queues],
+        "exchanges": [
+            {"name": exchange["name"], "type": exchange["type"]}
+            | kept
+            | {"internal": False, "arguments": exchange_arguments(exchange)}
+            for exchange in exchanges
+        ],
+    }
+    for kind, of_kind in made.items():
+        there = {one["name"] for one in has[kind] if one["vhost"] == vhost}
+        missing[kind] = [one for one in of_kind if one["name"] not in there]
     changed = [user for user in users if not _is_as_wanted(known.get(user["name"], {}), user)]
     missing["users"] = [
         {
@@ -43,10 +79,21 @@ def rabbitmq_objects_to_import(
             "password_hash": salted_hash(user["password"]),
             "hashing_algorithm": ALGORITHM,
             "tags": user.get("tags", []),
+            "limits": _limits(user),
         }
         for user in changed
     ]
     return {kind: of_kind for kind, of_kind in missing.items() if of_kind}
+
+
+def queue_arguments(queue: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments with which a queue is declared: its `max_priority`, if it has one above 0."""
+    return {"x-max-priority": queue["max_priority"]} if queue.get("max_priority") else {}
+
+
+def exchange_arguments(exchange: Mapping[str, Any]) -> dict[str, str]:
+    """Return the arguments with which an exchange is declared: its `alternate`, if it has one."""
+    return {"alternate-exchange": exchange["alternate"]} if exchange.get("alternate") else {}
 
 
 def _is_among(wanted: Mapping[str, Any], known: Iterable[Mapping[str, Any]]) -> bool:
@@ -55,7 +102,16 @@ def _is_among(wanted: Mapping[str, Any], known: Iterable[Mapping[str, Any]]) -> 
 
 
 def _is_as_wanted(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    return password_matches(known, wanted["password"]) and sorted(known["tags"]) == sorted(wanted.get("tags", []))
+    return (
+        password_matches(known, wanted["password"])
+        and sorted(known["tags"]) == sorted(wanted.get("tags", []))
+        and NO_LIMIT | known.get("limits", {}) == _limits(wanted)
+    )
+
+
+def _limits(user: Mapping[str, Any]) -> dict[str, int]:
+    """Return the limits of a user. An empty dictionary would leave a former limit."""
+    return {"max-connections": user["max_connections"]} if user.get("max_connections") else NO_LIMIT
 
 
 def salted_hash(password: str) -> str:

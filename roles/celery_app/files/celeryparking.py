@@ -11,7 +11,8 @@ only when the broker has confirmed that. Where that fails, it stays in its own q
 - a task that has expired, with WARREN_PARK_EXPIRED.
 
 What another consumer rejects, or a queue with a limit drops, the brokers park: the queues' policy names the exchange
-`warren-parking`. playbooks/parked.yml lists what is parked, sends it again, or throws it away.
+`warren-parking`. They also park what is sent to a queue that is missing, by the exchange `warren-unrouted`, which the
+exchange of all tasks names. playbooks/parked.yml lists what is parked, sends it again, or throws it away.
 """
 
 import contextlib
@@ -28,6 +29,7 @@ from kombu import Exchange, Producer, Queue
 
 QUEUE = "warren-parked"
 EXCHANGE = "warren-parking"
+UNROUTED = "warren-unrouted"
 # Why RabbitMQ dead-letters a message. What has expired is what its sender wanted to expire.
 BROKER_REASONS = ("rejected", "maxlen", "delivery_limit")
 # Headers of a parked message: why, of which queue, since when (seconds since the epoch), and by which worker.
@@ -63,10 +65,12 @@ def parking_queue():
 
 
 def declare(channel):
-    """Declare both, and connect them."""
+    """Declare both, and connect them, and what takes messages without a queue."""
     queue, exchange = (entity(channel) for entity in parking_queue())
     queue.queue_declare()
     exchange.declare()
+    Exchange(UNROUTED, type="fanout", durable=True)(channel).declare()
+    queue.bind_to(UNROUTED, routing_key=QUEUE)
     for reason in BROKER_REASONS:
         # Only this kind of match looks at headers that begin with x-.
         queue.bind_to(exchange, arguments={"x-match": "any-with-x", "x-first-death-reason": reason})

@@ -21,16 +21,19 @@ import celeryparking
 from celerycontrol import app
 from kombu.exceptions import ChannelError
 
+# What is parked without a word of anybody's: the exchange of all tasks has found no queue.
+UNROUTED = "no queue: it was missing when the task was sent"
+
 
 def described(message):
     """Return what is known of a message: a worker's own words, or what RabbitMQ says of one that it parked."""
     headers, death = message.headers, (message.headers.get("x-death") or [{}])[0]
-    by_broker = f"{death.get('reason')}: by the broker"
+    by_broker = f"{death['reason']}: by the broker" if death else UNROUTED
     since = headers.get(celeryparking.SINCE) or getattr(death.get("time"), "timestamp", int)()
     return {
         "id": headers.get("id") or message.properties.get("correlation_id"),
         "task": headers.get("task"),
-        "queue": headers.get(celeryparking.ORIGIN) or death.get("queue"),
+        "queue": headers.get(celeryparking.ORIGIN) or death.get("queue") or message.delivery_info["routing_key"],
         "reason": headers.get(celeryparking.REASON) or by_broker,
         "since": datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds"),
         "by": headers.get(celeryparking.BY) or "the broker",

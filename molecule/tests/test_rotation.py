@@ -1,0 +1,120 @@
+"""New secrets under a load of 50 tasks a second: nothing is lost, and the former ones are worth nothing afterwards."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+import uuid
+from pathlib import Path
+
+import kit
+import pytest
+from kit import PROJECT
+
+pytestmark = [pytest.mark.cluster, pytest.mark.disruptive, pytest.mark.lengthy]
+
+# All but that of the publishers, as which the load itself is logged in.
+NAMES = "rabbitmq_worker,rabbitmq_beat,rabbitmq_flower,rabbitmq_management,haproxy_stats,flower,prometheus,keepalived"
+
+
+@pytest.fixture
+def load(publishers, ledger):
+    """Start it: load() -> a function that ends it, and fails when an accepted task was not done."""
+    sender, units = publishers[0], []
+
+    def start():
+        run, unit = f"rotation-{uuid.uuid4()}", f"warren-load-{len(units)}"
+        units.append(unit)
+        limits = f"systemd-run --quiet --collect --unit={unit} --property=RuntimeMaxSec=1500"
+        words = (sender.expect("celery_app_name"), run)
+        sender.run(f"{limits} /opt/celery/%s/run ledger submit --run %s --rate 50 --seconds 1500", *words)
+
+        def end():
+            sender.run(f"systemctl stop {unit}")
+            folder = sender.expect("celery_app_environment")["LEDGER_DIR"]
+            lines = sender.run("sh -c %s", f"cat {folder}/{run}/accepted-*.jsonl").splitlines()
+            accepted = {json.loads(line)["number"] for line in lines}
+            done = {record["number"] for record in ledger(run, len(accepted), seconds=120)}
+            assert len(accepted) > 1000
+            assert accepted - done == set()
+
+        return end
+
+    yield start
+    for unit in units:
+        sender.run(f"sh -c 'systemctl stop {unit} 2>&1 || true'")
+
+
+@pytest.fixture
+def secrets_folder(all_members, playbook):
+    """Where the secrets are; afterwards the cluster has those of before again, which other tests know."""
+    folder = Path(all_members[0].expect("certificate_authority")).parent
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    yield folder
+    for path, content in before.items():
+        path.write_bytes(content)
+    playbook("playbooks/site.yml")
+
+
+def logins(brokers):
+    """The users of the kit, and those that somebody is logged in as."""
+    said = [json.loads(broker.run("rabbitmq-status")) for broker in brokers]
+    return {user["user"] for user in said[0]["users"]}, {name for one in said for name in one["logged_in"]}
+
+
+def kill_at(inventory, words, *arguments):
+    """Run a playbook, and kill it when it has printed these words."""
+    command = ["ansible-playbook", *kit.inventory_arguments(inventory), *arguments]
+    environment = os.environ | {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"}
+    with subprocess.Popen(
+        command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as run:
+        printed = []
+        for line in run.stdout:
+            printed.append(line)
+            if words in line:
+                break
+        os.killpg(run.pid, signal.SIGKILL)
+    assert words in printed[-1], "".join(printed[-30:])
+
+
+def test_new_secrets_cost_no_task_and_the_former_end(brokers, monitors, load, secrets_folder, playbook, inventory):
+    before, _ = logins(brokers)
+    former = {name: (secrets_folder / name).read_text() for name in NAMES.split(",")}
+    end = load()
+    time.sleep(5)
+    # The first worker host may have moved by then, and the second has not.
+    kill_at(inventory, "PLAY [Workers]", "playbooks/rotate_secrets.yml", "-e", f"secret={NAMES}")
+    time.sleep(10)
+    users, _ = logins(brokers)
+    # Both are there.
+    assert {name.partition("-")[0] for name in users - before} == {"worker", "beat", "flower"}
+    assert before <= users
+    playbook("playbooks/site.yml")
+    users, logged_in = logins(brokers)
+    assert {name.partition("-")[0] for name in before - users} == {"worker", "beat", "flower"}
+    assert logged_in <= users
+    end()
+    assert {name for name, secret in former.items() if (secrets_folder / name).read_text() == secret} == set()
+    monitor = monitors[0]
+    place = f"{monitor.expect('prometheus_bind')}:{monitor.expect('prometheus_port')}"
+    with pytest.raises(OSError, match="401"):
+        monitor.page(f"{place}/-/healthy", f"warren:{former['prometheus'].strip()}")
+
+
+def test_a_program_that_has_not_moved_keeps_the_former_user(brokers, load, secrets_folder, playbook):
+    """It is named, and loses nothing; when it has ended, the user goes."""
+    before, _ = logins(brokers)
+    end = load()
+    time.sleep(5)
+    arguments = ("playbooks/rotate_secrets.yml", "-e", "secret=rabbitmq_publisher")
+    output, _ = playbook(*arguments, expect_success=False)
+    users, logged_in = logins(brokers)
+    (publisher,) = [name for name in before if name.startswith("publisher-")]
+    assert f"logged in to the brokers as former users ({publisher})" in " ".join(output.split())
+    assert publisher in users & logged_in
+    end()
+    playbook("playbooks/site.yml")
+    users, _ = logins(brokers)
+    assert publisher not in users
