@@ -51,11 +51,20 @@ def default_of(option: dict) -> str:
     return "`" + shown.replace("|", "\\|") + "`"
 
 
+def meaning_of(option: dict) -> str:
+    """Say what an option is for, and which of its suboptions there are all of or none."""
+    together = [
+        f"Has all of {', '.join(f'`{name}`' for name in names)}, or none."
+        for names in option.get("required_together", [])
+    ]
+    return " ".join([plain(option["description"]), *together])
+
+
 def rows(options: dict, parent: str = "", depth: int = 0) -> Iterator[str]:
     """Yield a row for each option, followed by the rows of its suboptions, which are indented."""
     for name, option in options.items():
         path = parent + name
-        cells = ["&emsp;" * depth + f"`{path}`", type_of(option), default_of(option), plain(option["description"])]
+        cells = ["&emsp;" * depth + f"`{path}`", type_of(option), default_of(option), meaning_of(option)]
         yield "| " + " | ".join(cells) + " |"
         separator = "[]." if option.get("type") == "list" else "."
         yield from rows(option.get("options", {}), path + separator, depth + 1)

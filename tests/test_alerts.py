@@ -121,6 +121,7 @@ ABSENT = {
     "flower_worker_online": "Flower has not seen a worker yet; WorkerUnseen compares it with the inventory",
     "flower_events_total": "Flower has not seen an event yet",
     "warren_pool_idle": "the watchdog is off, or no program answers it",
+    "warren_security_update_timestamp_seconds": "no update is pending",
     "redis_db_keys": "a database without keys",
     "redis_db_keys_expiring": "a database without keys",
 }
@@ -129,7 +130,9 @@ ABSENT = {
 def test_each_metric_that_an_alert_reads_is_looked_for():
     """An alert whose metric is missing never fires."""
     exprs = {name: re.sub(r'"[^"]*"', "", rule["expr"]) for name, rule in ALERTS.items()}
-    metrics = re.compile(r"\b(?:rabbitmq|erlang|haproxy|redis|node|flower|warren_program|warren_pool)_\w+")
+    metrics = re.compile(
+        r"\b(?:rabbitmq|erlang|haproxy|redis|node|flower|warren_program|warren_pool|warren_package|warren_security)_\w+"
+    )
     read = {metric for name, expr in exprs.items() if name != "MetricsMissing" for metric in metrics.findall(expr)}
     missing = ALERTS["MetricsMissing"]["expr"]
     looked_for = re.findall(r'unless on \((?:instance)?\) (\w+),\s*"metric", "(\w+)"', missing)

@@ -2,7 +2,9 @@
 
 import hashlib
 import io
+import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -52,7 +54,7 @@ def with_hashes(locked):
 
 
 def build(folder, files, lock, environment, packages=PACKAGES, expect=0):
-    """Build a project as the role does; returns the version of each installed package by its name."""
+    """Build a project as the role does; returns the version of each installed package by its name, or what it said."""
     source, work = folder / "source", folder / "build/work"
     for name, text in files.items():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +63,8 @@ def build(folder, files, lock, environment, packages=PACKAGES, expect=0):
     with tarfile.open(folder / "build/source.tar.gz", "w:gz") as packed:
         for name in source_files(source):
             packed.add(source / name, name)
-    (folder / "build/constraints.txt").write_text((PROJECT / "roles/celery_app/files/constraints.txt").read_text())
+    for name in ("constraints.txt", "build-constraints.txt"):
+        (folder / "build" / name).write_text((PROJECT / "roles/celery_app/files" / name).read_text())
     done = subprocess.run(
         [sys.executable, "-", "python3", lock, *packages],
         input=(PROJECT / "roles/celery_app/files/build.py").read_text(),
@@ -210,3 +213,66 @@ def test_each_celery_that_the_kit_supports_and_a_version_of_git(tmp_path, enviro
         subprocess.run(["git", "-C", source, *identity, *command], check=True, capture_output=True)
     found = build(tmp_path, files, "lock.txt", environment)
     assert (found["celery"], found["shop"]) == (version, "2.5")
+
+
+# A project whose version is that of the setuptools which builds it.
+SETUP = (
+    "import setuptools\nsetuptools.setup(name='shop', version=setuptools.__version__, install_requires=['celery'])\n"
+)
+BY_SETUPTOOLS = {"setup.py": SETUP, "lock.txt": "celery==5.6.3\n"}
+TRIED = dict(
+    re.findall("^([a-z-]+)==([0-9.]+)", (PROJECT / "roles/celery_app/files/build-constraints.txt").read_text(), re.M)
+)
+# As pip-compile writes it.
+OTHER = """setuptools==75.8.0 \\
+    --hash=sha256:c5afc8f407c626b8313a86e10311dd3f661c6cd9c09d4bf8c15c0e11f9f2b0e6 \\
+    --hash=sha256:e3982f444617239225d675215d51f6ba05f845d4eec313da4418fdbb56fb27e3
+"""
+
+
+def requiring(*names):
+    """The files of a project that needs these to be built."""
+    text = json.dumps(["setuptools", *names])
+    return {"pyproject.toml": f'[build-system]\nrequires = {text}\nbuild-backend = "setuptools.build_meta"\n'}
+
+
+@pytest.mark.parametrize(
+    ("more", "version"),
+    [
+        ({}, TRIED["setuptools"]),
+        ({"locks/build-constraints.txt": "# ours\nsetuptools==75.8.0\n"}, "75.8.0"),
+        # Which contradicts what the kit has tried.
+        (requiring("setuptools==70.3.0"), "70.3.0"),
+    ],
+    ids=["the kit's", "the project's", "another one"],
+)
+def test_what_builds_need_is_pinned(tmp_path, environment, more, version):
+    files = {"setup.py": SETUP, "locks/lock.txt": "celery==5.6.3\n"} | more
+    assert build(tmp_path, files, "locks/lock.txt", environment, packages=[])["shop"] == version
+
+
+STRICT = ["--strict"]
+
+
+@pytest.mark.parametrize(
+    ("more", "version"),
+    [({}, TRIED["setuptools"]), ({"build-constraints.txt": OTHER}, "75.8.0")],
+    ids=["the kit's", "the project's"],
+)
+def test_a_strict_build_takes_what_is_pinned_with_hashes(tmp_path, environment, more, version):
+    assert build(tmp_path, BY_SETUPTOOLS | more, "lock.txt", environment, packages=STRICT)["shop"] == version
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (requiring("calver"), "all requirements must have their versions pinned with =="),
+        (requiring("setuptools==70.3.0"), "conflicting dependencies"),
+        ({"build-constraints.txt": re.sub("(sha256:)....", r"\g<1>0000", OTHER)}, "DO NOT MATCH THE HASHES"),
+    ],
+    ids=["one that nobody pins", "another one", "a wrong hash"],
+)
+def test_a_strict_build_refuses_what_is_not_pinned(tmp_path, environment, more, said):
+    found = build(tmp_path, BY_SETUPTOOLS | more, "lock.txt", environment, packages=STRICT, expect=1)
+    assert said in found
+    assert "add it to build-constraints.txt beside the lock file" in found

@@ -138,6 +138,30 @@ def test_an_option_is_missing_unknown_or_nothing():
     }
 
 
+TLS = {"type": "dict", "options": {"authority": {}, "key": {}}, "required_together": [["authority", "key"]]}
+
+
+@pytest.mark.parametrize(
+    ("value", "lacks"),
+    [
+        ({}, []),
+        ({"authority": "a", "key": "k"}, []),
+        ({"authority": "a"}, ["lacks `key`; leave it out, and set `cluster_tls`, or give it that as well."]),
+    ],
+)
+def test_options_that_belong_together_are_all_there_or_none(value, lacks):
+    found = list(kinds.faults("x_tls", value, TLS, {}))
+    assert [(where, fault.says) for where, _, fault in found] == [("`x_tls`", says) for says in lacks]
+
+
+@pytest.mark.parametrize("role", sorted({part["role"] for part in kit.PARTS}))
+def test_what_has_all_that_tls_needs_or_nothing(role):
+    """All of these are named alike, and no other options belong together, as the sentence names `cluster_tls`."""
+    options = roles.options_of(role).items()
+    tls = {name for name, of in options if name.endswith("_tls") and of["type"] == "dict"}
+    assert tls == {name for name, of in options if "required_together" in of}
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_what_an_input_may_be_is_a_kind_or_bounds(role):
     options = roles.options_of(role)

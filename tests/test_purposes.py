@@ -39,7 +39,14 @@ MAY_READ = {"worker": READS, "publisher": (), "beat": (), "flower": ("here@here.
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    return Rendered(tmp_path_factory.mktemp("lab"), INVENTORIES["lab"], cluster_tls=False, cluster_vhost="/")
+    return Rendered(
+        tmp_path_factory.mktemp("lab"),
+        INVENTORIES["lab"],
+        cluster_tls=False,
+        cluster_vhost="/",
+        # As the shop's worker declares it.
+        rabbitmq_durable_queues=[{"name": "default"}, {"name": "warren-parked"}],
+    )
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,8 @@ SCALED = {"name": "both", "queues": ["default", "slow"], "autoscale": {"min": 1,
 # An entry of a schedule, and load balancers that can share an address.
 ENTRY = {"name": "nightly", "task": "shop.pay", "crontab": "0 3 * * *"}
 TWO_HAPROXIES = {"haproxy": {"lb1": {}, "lb2": {"ansible_host": "192.0.2.2"}}}
+# What a role may have for TLS, without most of it.
+HALF = {"authority": "/etc/ssl/ca.crt"}
 
 # The wanted words, in their order, of the one sentence that preflight says, and what the case changes.
 CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
@@ -1022,12 +1024,36 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         {"groups": {"postgresql": {"db1": {}}}, "variables": {"postgresql_extra_config": {"fsync": "off"}}},
     ),
     "a Redis with half a certificate": (
-        ["`redis_tls` of r1 needs all of `authority`, `certificate`, `key` and `group`", "set `cluster_tls`"],
-        {"groups": {"redis": {"r1": {}}}, "variables": {"redis_tls": {"authority": "/etc/ssl/ca.crt"}}},
+        ["`redis_tls` of r1 lacks `certificate`, `key`, `group`; leave it out, and set `cluster_tls`"],
+        {"groups": {"redis": {"r1": {}}}, "variables": {"redis_tls": HALF}},
     ),
     "a database with half a certificate": (
-        ["`postgresql_tls` of db1 needs all of `authority`, `certificate`, `key` and `group`", "set `cluster_tls`"],
-        {"groups": {"postgresql": {"db1": {}}}, "variables": {"postgresql_tls": {"authority": "/etc/ssl/ca.crt"}}},
+        ["`postgresql_tls` of db1 lacks `certificate`, `key`, `group`; leave it out, and set `cluster_tls`"],
+        {"groups": {"postgresql": {"db1": {}}}, "variables": {"postgresql_tls": HALF}},
+    ),
+    "a broker with half a certificate": (
+        ["`rabbitmq_tls` of mq1 lacks `certificate`, `key`, `group`; leave it out, and set `cluster_tls`"],
+        {"variables": {"rabbitmq_tls": HALF}},
+    ),
+    "a HAProxy with half a certificate": (
+        ["`haproxy_tls` of lb1 lacks `certificate`, `key`; leave it out, and set `cluster_tls`"],
+        {"variables": {"haproxy_tls": HALF}},
+    ),
+    "exporters with half a certificate": (
+        ["`exporter_tls` lacks `certificate`, `key`, `group`; leave it out, and set `cluster_tls`"],
+        {"groups": {"monitoring": {"w1": {}}}, "variables": {"exporter_tls": HALF}},
+    ),
+    "a Flower with half a certificate": (
+        ["`flower_tls` of w1 lacks `certificate`, `key`, `group`; leave it out, and set `cluster_tls`"],
+        {"groups": {"monitoring": {"w1": {}}}, "variables": {"flower_tls": HALF}},
+    ),
+    "a Prometheus with half a certificate": (
+        ["`prometheus_tls` of w1 lacks `certificate`, `key`, `group`; leave it out, and set `cluster_tls`"],
+        {"groups": {"monitoring": {"w1": {}}}, "variables": {"prometheus_tls": HALF}},
+    ),
+    "programs that cannot know their brokers": (
+        ["`celery_app_broker_tls` of w1 lacks `name`; leave it out, and set `cluster_tls`, or give it that as well."],
+        {"variables": {"celery_app_broker_tls": HALF}},
     ),
     "a HAProxy with root's rights": (
         ["`haproxy_extra_global` of lb1 cannot have this.", "`user`: leave it out"],
@@ -1497,6 +1523,17 @@ GOOD: dict[str, dict[str, Any]] = {
     },
     "lines of HAProxy's that begin like others": {
         "variables": {"haproxy_extra_global": ["server-state-base /var/lib/haproxy/state", "nbthread 4"]},
+    },
+    "a page of HAProxy's with a certificate of its own": {
+        "variables": {
+            "haproxy_tls": {
+                "authority": "/etc/tls/ca.crt",
+                "certificate": "/etc/tls/lb1.crt",
+                "key": "/etc/tls/lb1.key",
+                "group": "tls",
+            },
+            "haproxy_stats_authorities": ["/etc/tls/ca.crt"],
+        },
     },
     "routes that Celery looks up before globs": {
         "variables": {

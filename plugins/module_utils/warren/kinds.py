@@ -482,11 +482,26 @@ def _wrong_types(where: str, name: str, value: Any, spec: Mapping[str, Any]) -> 
     if fault := _misfit(spec, name, value):
         yield where, value, fault
     elif isinstance(value, list):
-        of_entry = {key: spec[key] for key in ("options", "choices") if key in spec}
+        of_entry = {key: spec[key] for key in ("options", "choices", "required_together") if key in spec}
         for at, entry in _below(value, ["*"], where):
             yield from _wrong_types(at, "", entry, {"type": spec.get("elements", "raw"), **of_entry})
     elif isinstance(value, Mapping) and "options" in spec:
+        yield from _halves(where, value, spec.get("required_together", []))
         yield from _wrong_options(where, value, spec["options"])
+
+
+def _halves(where: str, value: Mapping, together: list[list[str]]) -> Iterator[tuple[str, Any, Fault]]:
+    """Yield what a mapping lacks of options that belong together, of which it may have all or none.
+
+    Only those for TLS do, which the kit's wiring fills in with `cluster_tls`.
+    """
+    for names in together:
+        missing = [name for name in names if name not in value]
+        if 0 < len(missing) < len(names):
+            these = "that" if len(missing) == 1 else "these"
+            lacks = ", ".join(f"`{name}`" for name in missing)
+            says = f"lacks {lacks}; leave it out, and set `cluster_tls`, or give it {these} as well."
+            yield where, value, Fault("", says=says)
 
 
 def _wrong_options(where: str, value: Mapping, options: Mapping[str, Any]) -> Iterator[tuple[str, Any, Fault]]:

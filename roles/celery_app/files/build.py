@@ -1,17 +1,21 @@
 """Build a virtual environment of a project and of all that it needs, in this folder. Runs as the build's own user.
 
-Usage: python3 - PYTHON LOCK [PACKAGE ...]
+Usage: python3 - PYTHON LOCK [PACKAGE ...] [--strict]
 
 PYTHON is the interpreter that the release runs with. LOCK is the project's lock file within its folder, or an empty
 text: requirements, with or without hashes, as pip, pip-tools, uv and poetry write them, `uv.lock`, or `pylock.toml`.
-PACKAGEs are those that the kit's settings need. ../source.tar.gz holds the project, and ../constraints.txt the versions
-that the kit has tried.
+PACKAGEs are those that the kit's settings need. ../source.tar.gz holds the project, ../constraints.txt the versions
+that the kit has tried, and ../build-constraints.txt those of what packages need to be built, with hashes.
 
 First comes what the lock file pins, with its hashes. Then come the project, what the lock file names by a path (which
 has no hash), and the kit's packages, all in the versions of the first step. Where these contradict the kit's versions,
 the project's are right. All of it becomes wheels in `wheels`, which are installed into `environment`; that has no pip.
+
+A build-constraints.txt beside the lock file takes precedence over the kit's. Where the kit's contradict what a package
+needs, they are given up. With --strict they are not, and nothing is built with what has no hash there.
 """
 
+import argparse
 import os
 import re
 import shlex
@@ -36,6 +40,10 @@ suitable = [(min(map(order.get, found)), name) for name, found in wheels.items()
 sources = [(len(order), name) for name in sys.argv[1:] if name not in wheels]
 print(min(suitable + sources, default=(0, ""))[1])
 """
+STRICT = (
+    "With `celery_app_build_strict` all that builds need is pinned, with hashes. If pip names above what is not, "
+    "add it to build-constraints.txt beside the lock file, as `pip-compile --allow-unsafe --generate-hashes` writes it."
+)
 # What follows a requirement by path: hashes, which it cannot have, and a marker.
 AFTER_A_PATH = re.compile(r"\s+(?:--hash\S*|;).*")
 
@@ -117,11 +125,46 @@ def hashes_of(files: list[dict]) -> str:
     return "".join(f" --hash={kind}:{value}" for file in files for kind, value in file["hashes"].items())
 
 
-def requirements_of(lock: Path) -> Path:
+def name_of(line: str) -> str:
+    """Return the package's name of a requirement."""
+    return plain(re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0])
+
+
+def pins_of_builds(folder: Path) -> tuple[list[str], list[str]]:
+    """Return what a project pins of what builds need, and the same with what the kit does.
+
+    :param folder: where the lock file lies.
+    """
+    file = folder / "build-constraints.txt"
+    own = split(file)[0] if file.exists() else []
+    named = set(map(name_of, own))
+    tried = logical_lines(Path("../../build-constraints.txt").read_text())
+    return own, own + [line for line in tried if name_of(line) not in named]
+
+
+def install(name: str, pins: list[str]) -> None:
+    """Install a tool into the build's own virtual environment, in the version that is pinned."""
+    Path("../tool.txt").write_text("\n".join(line for line in pins if name_of(line) == name) + "\n")
+    run("../venv/bin/pip", "install", "--quiet", "--disable-pip-version-check", "--requirement", "../tool.txt")
+
+
+def build_with(pins: list[str], *, hashes: bool) -> None:
+    """Have pip build packages with these versions of what they need.
+
+    pip builds each in an environment of its own, for which it calls itself. To that call, a pip before 25.3 passes no
+    option for constraints, and it reads the section `install` of this file; a newer one has an option of `wheel`. With
+    hashes, only the newer one finds them there, and then refuses what has none.
+    """
+    file = Path("../build-with.txt").resolve()
+    file.write_text("".join(f"{line if hashes else line.partition(' --hash')[0]}\n" for line in pins))
+    Path("../venv/pip.conf").write_text(f"[install]\nconstraint = {file}\n[wheel]\nbuild-constraint = {file}\n")
+
+
+def requirements_of(lock: Path, pins: list[str]) -> Path:
     """Return a requirements file with what a lock file says; it may be that file itself."""
     made = Path("../exported.txt")
     if lock.name == "uv.lock":
-        run("../venv/bin/pip", "install", "--quiet", "--disable-pip-version-check", "uv")
+        install("uv", pins)
         options = ["--frozen", "--no-dev", "--no-emit-project", "--format", "requirements-txt", "--quiet"]
         run("../venv/bin/uv", "export", *options, "--directory", lock.parent, "--output-file", made.resolve())
     elif lock.suffix == ".toml":
@@ -151,20 +194,35 @@ def built(wheels: Path) -> dict[str, str]:
 
 def main() -> None:
     """Build them."""
-    python, lock, *packages = sys.argv[1:]
+    parser = argparse.ArgumentParser()
+    parser.add_argument("python")
+    parser.add_argument("lock")
+    parser.add_argument("packages", nargs="*")
+    parser.add_argument("--strict", action="store_true")
+    given = parser.parse_args()
+    lock = Path(given.lock)
     os.environ["HOME"] = str(Path.cwd())
     Path("source").mkdir()
     run("tar", "--extract", "--gzip", "--file", "../source.tar.gz", "--directory", "source")
-    run(python, "-m", "venv", "venv")
+    run(given.python, "-m", "venv", "venv")
     os.chdir("source")
     wheels = Path("../wheels").resolve()
     # Without --use-pep517, Debian's pip builds packages that have only a setup.py with the packages of the virtual
     # environment, which has no `wheel`.
     pip = ["../venv/bin/pip", "wheel", "--use-pep517", "--disable-pip-version-check", "--wheel-dir", wheels]
-    indexed, paths = split(requirements_of(Path(lock))) if lock else ([], [])
+    own, build_pins = pins_of_builds(lock.parent)
+    indexed, paths = split(requirements_of(lock, build_pins)) if given.lock else ([], [])
+    if given.strict:
+        install("pip", build_pins)
+    build_with(build_pins, hashes=given.strict)
     if indexed:
         Path("../locked.txt").write_text("\n".join(indexed) + "\n")
-        run(*pip, "--requirement", "../locked.txt")
+        if not run(*pip, "--requirement", "../locked.txt", check=False):
+            if given.strict:
+                sys.exit(STRICT)
+            print("Trying again without the versions of build tools that the kit has tried.", flush=True)
+            build_with(own, hashes=False)
+            run(*pip, "--requirement", "../locked.txt")
     pins = built(wheels)
     Path("../pins.txt").write_text("".join(f"{name}=={version}\n" for name, version in pins.items()))
     tried = logical_lines(Path("../../constraints.txt").read_text())
@@ -173,11 +231,17 @@ def main() -> None:
     # The project itself, with the extras that the lock file asks for.
     project = [path for path in paths if Path(re.sub(r"\[.*", "", path)).resolve() == Path.cwd()]
     local = [path for path in paths if path not in project]
-    wanted = [*packages, *local, *(project[:1] or ["."])]
+    wanted = [*given.packages, *local, *(project[:1] or ["."])]
     pip += ["--find-links", wheels, "--constraint", "../pins.txt"]
     if not run(*pip, "--constraint", "../tried.txt", *wanted, check=False):
         print("Trying again without the versions that the kit has tried:", shlex.join(map(str, wanted)), flush=True)
-        run(*pip, *wanted)
+        if given.strict:
+            run(*pip, *wanted, check=False) or sys.exit(STRICT)
+        else:
+            build_with(own, hashes=False)
+            run(*pip, *wanted)
+    # It is for builds only.
+    Path("../venv/pip.conf").unlink()
     version = built(wheels).get("celery", "")
     if not OLDEST_CELERY <= tuple(map(int, re.findall(r"\d+", version)[:2])) <= NEWEST_CELERY:
         supported = " to ".join(".".join(map(str, end)) for end in (OLDEST_CELERY, NEWEST_CELERY))
@@ -185,7 +249,7 @@ def main() -> None:
         sys.exit(f"The project has {found}; the kit supports {supported}: correct its lock file or its dependencies.")
     # Programs name it in their first line.
     environment = Path("../environment").resolve()
-    run(python, "-m", "venv", "--without-pip", environment)
+    run(given.python, "-m", "venv", "--without-pip", environment)
     offline = ["--no-index", "--only-binary", ":all:", "--find-links", wheels]
     into = ["../venv/bin/pip", "--python", environment / "bin/python", "--disable-pip-version-check", "install"]
     run(*into, *offline, *wheels.glob("*.whl"))
