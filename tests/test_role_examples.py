@@ -38,7 +38,10 @@ HOSTS = {
     "web": ["worker1"],
     "workers": ["worker1"],
 }
-PASSWORDS = {name: "vaulted!" for name in ("vaulted_password", "vaulted_cookie", "vaulted_eight_characters")}
+VAULTED = ("vaulted_password", "vaulted_other_password", "vaulted_cookie", "vaulted_eight_characters")
+PASSWORDS = {name: "vaulted!" for name in VAULTED}
+# What RabbitMQ exports.
+DEFINITIONS = ("users", "vhosts", "permissions", "policies", "parameters", "queues", "exchanges", "bindings")
 # What roles observe on a host: as tests/render.yml has it, and what only tasks read.
 OBSERVED = {
     name: value
@@ -48,23 +51,9 @@ OBSERVED = {
     "__host_kernel": {
         "stdout_lines": [f"{name} = 1" for name in load(PROJECT / "roles/host/vars/main.yml")["__host_kernel_wanted"]]
     },
-    "__rabbitmq_definitions": {
-        "stdout": json.dumps(
-            {
-                kind: []
-                for kind in (
-                    "users",
-                    "vhosts",
-                    "permissions",
-                    "policies",
-                    "parameters",
-                    "queues",
-                    "exchanges",
-                    "bindings",
-                )
-            }
-        )
-    },
+    "__redis_found": {"files": []},
+    "__redis_had": {"results": []},
+    "__rabbitmq_definitions": {"stdout": json.dumps({kind: [] for kind in DEFINITIONS})},
     "__rabbitmq_lacking": "{{ __rabbitmq_has | rabbitmq_objects_to_import(rabbitmq_vhost, rabbitmq_users, "
     "rabbitmq_policies, rabbitmq_durable_queues, rabbitmq_durable_exchanges, rabbitmq_max_queues) }}",
 }
@@ -374,6 +363,7 @@ def test_redis_takes_the_passwords_as_they_are(rendered):
     script = """
         port=$1; shift
         # Without TLS, whose files are not there.
+        cp /users.conf /etc/redis/users-coins.conf
         redis-server /redis.conf --port "$port" --tls-port 0 --bind 127.0.0.1 --dir /tmp --daemonize yes \\
             --appendonly no >/dev/null
         for try in 1 2 3 4 5 6 7 8 9 10; do redis-cli -p "$port" ping >/dev/null 2>&1 && break; sleep 0.2; done
@@ -383,9 +373,10 @@ def test_redis_takes_the_passwords_as_they_are(rendered):
     said = kit.run_in_the_validators_image(
         *["sh", "-c", script, "sh", str(inputs["redis_instances"][0]["port"])],
         *["default", inputs["redis_password"], "monitor", inputs["redis_monitor_password"]],
-        volumes=[f"{rendered['unusual'].folder}/redis/redis.conf:/redis.conf:ro"],
+        *[inputs["redis_users"][0]["name"], inputs["redis_users"][0]["password"]],
+        volumes=[f"{rendered['unusual'].folder}/redis/{name}.conf:/{name}.conf:ro" for name in ("redis", "users")],
     )
-    assert said.stdout.split() == ["PONG", "PONG"], said.stdout + said.stderr
+    assert said.stdout.split() == ["PONG"] * 3, said.stdout + said.stderr
 
 
 def test_postgresql_takes_any_other_setting_as_it_is(rendered):

@@ -77,6 +77,7 @@ def logged_in(lab):
         "prometheus": SECRETS["secret_prometheus"],
         "redis": SECRETS["secret_redis"],
         "monitor": SECRETS["secret_redis_monitor"],
+        "results": redis_login("results"),
         "files": {file["path"]: file["content"] for file in exporter_files([exporter], {}) if "content" in file},
         "exporter": [f"--web.listen-address={exporter['address']}", *exporter["arguments"]],
     }
@@ -105,13 +106,24 @@ def test_keepalived_sends_the_whole_password(logged_in):
     assert logged_in["keepalived"] == SECRETS["secret_keepalived"]
 
 
-def test_redis_takes_both_whole_passwords_only(logged_in):
-    assert logged_in["redis"] == ["+OK", "+OK", "-WRONGPASS", "-WRONGPASS"]
+def test_redis_takes_whole_passwords_only(logged_in):
+    assert logged_in["redis"] == ["+OK"] * 3 + ["-WRONGPASS"] * 3
 
 
 def test_redis_ask_and_the_exporter_find_their_passwords(logged_in):
     assert logged_in["ask"] == "PONG\n"
     assert logged_in["exporter"] == ["redis_up 1"]
+
+
+def login(parameters):
+    """The user and the password that a client of Redis has found."""
+    return parameters["username"], parameters["password"]
+
+
+def redis_login(purpose):
+    """Those that it must find."""
+    secret = SECRETS[f"secret_redis_{purpose}"]
+    return user_of_purpose(purpose, secret), secret
 
 
 def test_celery_finds_all_passwords(lab):
@@ -127,11 +139,20 @@ def test_celery_finds_all_passwords(lab):
                 assert connection.password == password
                 assert password not in connection.as_uri()
         backend = Celery(backend=lab.inputs["w1"]["celery_app_result_redis_url"], set_as_current=False).backend
-        assert backend.connparams["password"] == SECRETS["secret_redis"]
+        assert login(backend.connparams) == redis_login("results")
         once = app.conf.ONCE["settings"]["url"]
-        assert once_parse_url(once)["password"] == parse_url(once)["password"] == SECRETS["secret_redis"]
+        assert login(once_parse_url(once)) == login(parse_url(once)) == redis_login("locks")
     redbeat = lab.inputs["w1"]["celery_beat_redis_url"]
-    assert parse_url(redbeat)["password"] == SECRETS["secret_redis"]
+    assert login(parse_url(redbeat)) == redis_login("schedule")
+
+
+def test_no_host_of_the_project_has_the_administrators_password_of_redis(lab):
+    """Only the one on which Redis runs."""
+    inputs = {host: json.dumps(found) for host, found in lab.inputs.items()}
+    quoted = json.dumps(SECRETS["secret_redis"])[1:-1]
+    assert [host for host in inputs if quoted in inputs[host]] == ["mon1"]
+    written = [path for path in lab.folder.rglob("*") if path.is_file() and SECRETS["secret_redis"] in path.read_text()]
+    assert written == []
 
 
 def test_a_program_of_the_project_gets_them_in_its_environment(single):

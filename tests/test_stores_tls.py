@@ -6,7 +6,6 @@ Each client must know the server: by the authority of its certificate, and by th
 import contextlib
 import datetime
 import ipaddress
-import json
 import socket
 import subprocess
 import time
@@ -25,6 +24,7 @@ from kit import INVENTORIES, PROJECT
 from rabbitmq import free_port
 from redis import Redis
 from redis.exceptions import ConnectionError as NoConnection
+from redis_users import redis_user_lines
 from test_templates import Rendered, load_beat_settings
 
 # Celery calls a function of redis-py that has another name by now.
@@ -32,6 +32,10 @@ pytestmark = [pytest.mark.lengthy, pytest.mark.filterwarnings("ignore:Call to de
 
 CA = "/etc/ssl/warren/ca.crt"
 PASSWORD = 'p@ss/ é%"'
+USERS = [
+    {"instance": "tested", "purpose": purpose, "name": purpose, "password": PASSWORD}
+    for purpose in ("results", "locks", "schedule")
+]
 
 
 @pytest.fixture(scope="module")
@@ -122,8 +126,10 @@ def running_redis(folder, template, authority):
         "bind": "127.0.0.1",
         "tls-port": str(port),
         "dir": str(folder),
-        "requirepass": json.dumps(PASSWORD, ensure_ascii=False),
+        "include": str(folder / "users-tested.conf"),
     }
+    (folder / "users-tested.conf").write_text("\n".join(redis_user_lines(USERS, "tested", PASSWORD, "")) + "\n")
+    (folder / "password-tested").write_text(PASSWORD)
     lines = [line for line in template.splitlines() if line.split(" ")[0] not in changes]
     lines += [f"{name} {value}" for name, value in changes.items()]
     config = folder / "redis-tested.conf"
@@ -195,10 +201,10 @@ def once(url):
     celery_once.redis = None
     try:
         backend = celery_once.Redis({"url": urls.celery_once_url(url)})
-        backend.raise_or_lock("a", 60)
+        backend.raise_or_lock("qo_a", 60)
         with pytest.raises(AlreadyQueued):
-            backend.raise_or_lock("a", 60)
-        backend.clear_lock("a")
+            backend.raise_or_lock("qo_a", 60)
+        backend.clear_lock("qo_a")
     finally:
         celery_once.redis = None
 
@@ -208,24 +214,27 @@ def client(url):
     assert Redis.from_url(urls.celery_once_url(url)).ping()
 
 
-@pytest.mark.parametrize("use", [results, once, client])
-def test_a_client_takes_the_right_certificate(servers, authority, use):
+CLIENTS = [(results, "results"), (once, "locks"), (client, "schedule")]
+
+
+@pytest.mark.parametrize(("use", "user"), CLIENTS)
+def test_a_client_takes_the_right_certificate(servers, authority, use, user):
     _, port = servers["right"]
-    use(urls.redis_url("127.0.0.1", port, PASSWORD, 1, str(authority / "ca.crt")))
+    use(urls.redis_url("127.0.0.1", port, user, PASSWORD, 1, str(authority / "ca.crt")))
 
 
 @pytest.mark.parametrize("server", ["other-address", "other-authority"])
-@pytest.mark.parametrize("use", [results, once, client])
-def test_a_client_refuses_another_certificate(servers, authority, use, server):
+@pytest.mark.parametrize(("use", "user"), CLIENTS)
+def test_a_client_refuses_another_certificate(servers, authority, use, user, server):
     _, port = servers[server]
     with pytest.raises(NoConnection, match="CERTIFICATE_VERIFY_FAILED"):
-        use(urls.redis_url("127.0.0.1", port, PASSWORD, 1, str(authority / "ca.crt")))
+        use(urls.redis_url("127.0.0.1", port, user, PASSWORD, 1, str(authority / "ca.crt")))
 
 
 def test_redis_answers_no_plain_client(servers):
     _, port = servers["right"]
     with pytest.raises(NoConnection):
-        client(urls.redis_url("127.0.0.1", port, PASSWORD, 1))
+        client(urls.redis_url("127.0.0.1", port, "schedule", PASSWORD, 1))
 
 
 def test_redis_ask_checks_the_authority(servers):

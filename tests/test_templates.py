@@ -690,7 +690,10 @@ def test_each_scheduler_has_its_store(scheduled, monkeypatch):
         for instance in scheduled["redbeat"].inputs["mon1"]["redis_instances"]
         if instance["eviction_policy"] == "noeviction"
     )
-    assert re.match(rf"rediss?://:\w+@[\d.]+:{locks['port']}/0(\?ssl|$)", settings["redbeat"].redbeat_redis_url)
+    assert re.match(
+        rf"rediss?://schedule-[0-9a-f]{{4}}:\w+@[\d.]+:{locks['port']}/0(\?ssl|$)",
+        settings["redbeat"].redbeat_redis_url,
+    )
     # Standbys must take over within 30 s: the lock ends, they ask again, and the schedule is looked at.
     lock, loop = settings["redbeat"].redbeat_lock_timeout, settings["redbeat"].beat_max_loop_interval
     assert 2 * loop < lock and lock + 2 * loop <= 30

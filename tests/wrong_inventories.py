@@ -614,6 +614,10 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         ["`secret_redis` is too short and is known to everybody who guesses", "`openssl rand -base64 24`"],
         {"variables": {"secret_redis": "changeme"}},
     ),
+    "a secret of a user of Redis that is too short": (
+        ["`secret_redis_results` is too short"],
+        {"variables": {"secret_redis_results": "kV7+q"}},
+    ),
     "a secret that is a number": (
         ["`secret_flower` is a number: write it in single quotes"],
         {"variables": {"secret_flower": 123456789012}},
@@ -1022,6 +1026,26 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
             "`fsync`: leave it out, as a crash would damage the database",
         ],
         {"groups": {"postgresql": {"db1": {}}}, "variables": {"postgresql_extra_config": {"fsync": "off"}}},
+    ),
+    "a user of a Redis that is not there": (
+        ["`redis_users` of r1 needs for each user an `instance` of `redis_instances`", "leave it out"],
+        {
+            "groups": {"redis": {"r1": {}}},
+            "variables": {
+                "redis_users": [{"instance": "loks", "purpose": "locks", "name": "shop", "password": "Zt4-kqW9_pLm2"}]
+            },
+        },
+    ),
+    "a user of Redis with the administrator's name": (
+        ["`redis_users` of r1 needs for each user", "but not default or monitor"],
+        {
+            "groups": {"redis": {"r1": {}}},
+            "variables": {
+                "redis_users": [
+                    {"instance": "locks", "purpose": "locks", "name": "default", "password": "Zt4-kqW9_pLm2"}
+                ]
+            },
+        },
     ),
     "a Redis with half a certificate": (
         ["`redis_tls` of r1 lacks `certificate`, `key`, `group`; leave it out, and set `cluster_tls`"],

@@ -1,5 +1,6 @@
 """The Redis instances, as their clients see them."""
 
+import hashlib
 import json
 import time
 import uuid
@@ -79,6 +80,34 @@ def test_effective_settings(store):
             assert [*store.redis_cli(instance, "config", "get", name).splitlines(), ""][1] == value, name
 
 
+def test_only_root_may_read_the_password_of_its_commands(store):
+    for name in instances(store):
+        file = store.host.file(f"/etc/redis/password-{name}")
+        assert (file.user, file.group, file.mode) == ("root", "root", 0o600)
+        for place in (f"/etc/redis/redis-{name}.conf", f"/etc/redis/users-{name}.conf"):
+            text = store.host.file(place).content_string
+            passwords = [user["password"] for user in store.expect("redis_users")]
+            assert [word for word in [store.expect("redis_password"), *passwords] if word in text] == []
+
+
+@pytest.mark.disruptive
+@pytest.mark.lengthy
+def test_a_changed_password_restarts_nothing_and_the_former_user_stays_in_a_part_of_the_work(store, playbook):
+    """Programs still have it: only a run of everything removes its user."""
+    instance = instances(store)["locks"]
+    (former,) = [user["name"] for user in store.expect("redis_users") if user["purpose"] == "locks"]
+    before, password = main_pids(store), "another-9Xq2vLw7"
+    new = f"locks-{hashlib.sha256(f'locks:{password}'.encode()).hexdigest()[:4]}"
+    try:
+        playbook("playbooks/site.yml", "--tags", "redis", "-e", json.dumps({"secret_redis_locks": password}))
+        assert {former, new} <= set(store.redis_cli(instance, "ACL", "USERS").splitlines())
+    finally:
+        playbook("playbooks/site.yml")
+    users = store.redis_cli(instance, "ACL", "USERS").splitlines()
+    assert former in users and new not in users
+    assert main_pids(store) == before
+
+
 @pytest.mark.disruptive
 def test_a_lock_survives_the_end_of_its_instance(store):
     """The process is killed, with no chance to save anything, and systemd starts it again."""
@@ -119,7 +148,8 @@ def test_a_changed_configuration_restarts_its_instance_only(store, playbook):
         playbook(*site, "-e", json.dumps({"redis_instances": others}))
         assert not store.host.service(f"redis-server@{name}").is_running
         assert not store.host.service(f"redis-server@{name}").is_enabled
-        assert not store.host.file(f"/etc/redis/redis-{name}.conf").exists
+        for file in (f"redis-{name}.conf", f"users-{name}.conf", f"password-{name}"):
+            assert not store.host.file(f"/etc/redis/{file}").exists
         assert {other: pid for other, pid in main_pids(store).items() if other != name} == {
             other: pid for other, pid in before.items() if other != name
         }

@@ -1,5 +1,6 @@
 """What must be refused is refused, to foreign clients, and said where an operator looks: more than 40 attempts."""
 
+import hashlib
 import json
 import shlex
 import urllib.error
@@ -76,6 +77,32 @@ def test_redis_refuses_whoever_has_no_password_or_may_only_read_figures(intruder
         denied = store.redis_cli(instance, "ACL", "LOG", "20")
         assert "command" in denied and "auth" in denied
         store.redis_cli(instance, "ACL", "LOG", "RESET")
+
+
+def test_redis_refuses_each_user_what_is_not_of_its_purpose(intruder, stores):
+    said = json.loads(intruder.app_output("python", "-c", (SCRIPTS / "try_redis.py").read_text()))
+    assert {"results", "locks"} <= said.keys()
+    for purpose, answers in said.items():
+        assert {words: text for words, text in answers.items() if "NoPermissionError" not in text} == {}, purpose
+    for instance in stores[0].expect("redis_instances"):
+        stores[0].redis_cli(instance, "ACL", "LOG", "RESET")
+
+
+def test_no_host_of_the_project_has_the_administrators_password_of_redis(workers, stores):
+    """It is looked for by its digest, as sudo logs arguments."""
+    digest = hashlib.sha256(stores[0].expect("redis_password").encode()).hexdigest()
+    search = """
+import hashlib, pathlib, re, sys
+for path in pathlib.Path("/etc").rglob("*"):
+    if path.is_file() and not path.is_symlink():
+        words = re.findall(rb"[A-Za-z0-9]{12,}", path.read_bytes())
+        if any(hashlib.sha256(word).hexdigest() == sys.argv[1] for word in words):
+            print(path)
+"""
+    for host in workers:
+        assert host.python(search, digest) == ""
+    # Where it is, it is found.
+    assert "/etc/redis/password-locks" in stores[0].python(search, digest)
 
 
 def status_of(host, *words):

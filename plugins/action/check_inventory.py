@@ -55,7 +55,9 @@ SHARED_SECRETS = {
     "secret_database": ["postgresql", "celery"],
     "secret_django_key": ["celery"],
     "secret_keepalived": ["haproxy"],
-    "secret_redis": ["redis", "celery"],
+    "secret_redis_results": ["redis", "celery"],
+    "secret_redis_locks": ["redis", "celery"],
+    "secret_redis_schedule": ["redis", "celery"],
     # Each Prometheus tells all Alertmanagers.
     "secret_prometheus": ["monitoring"],
 }

@@ -17,7 +17,9 @@ def broker_urls(addresses: Iterable[str], port: int | str, user: str, password: 
     return [f"pyamqp://{login}@{address}:{port}/{path}" for address in addresses]
 
 
-def redis_url(address: str | None, port: int | str, password: str, database: int, authority: str = "") -> str:
+def redis_url(
+    address: str | None, port: int | str, user: str, password: str, database: int, authority: str = ""
+) -> str:
     """Return the URL of one of a Redis instance's numbered databases; an empty text without an address.
 
     :param authority: file with the certificate of the authority that the client trusts, or an empty text without TLS.
@@ -26,22 +28,25 @@ def redis_url(address: str | None, port: int | str, password: str, database: int
     """
     if not address:
         return ""
-    place = f"{_quoted(password)}@{address}:{port}/{database}"
+    place = f"{_quoted(user)}:{_quoted(password)}@{address}:{port}/{database}"
     if not authority:
-        return f"redis://:{place}"
-    return f"rediss://:{place}?ssl_cert_reqs=required&ssl_ca_certs={quote(authority)}&ssl_check_hostname=true"
+        return f"redis://{place}"
+    return f"rediss://{place}?ssl_cert_reqs=required&ssl_ca_certs={quote(authority)}&ssl_check_hostname=true"
 
 
 def celery_once_url(url: str) -> str:
-    """Return the URL of a Redis database with its password also where celery_once reads it decoded.
+    """Return the URL of a Redis database with its user and password also where celery_once finds them.
 
-    Of a URL's first part celery_once takes the password as it is written, `%40` and all. An option of the URL overrules
-    that. redis-py, which decodes the first part, prefers it to the option.
+    Of a URL's first part celery_once does not read the user, and takes the password as it is written, `%40` and all.
+    Options of the URL overrule that. redis-py, which reads and decodes the first part, prefers it to the options.
     """
-    password = urlsplit(url).password or ""
-    if "%" not in password:
+    parts = urlsplit(url)
+    password = parts.password or ""
+    options = {"username": parts.username or "", "password": password if "%" in password else ""}
+    more = "&".join(f"{name}={_quoted(unquote(text))}" for name, text in options.items() if text)
+    if not more:
         return url
-    return f"{url}{'&' if urlsplit(url).query else '?'}password={_quoted(unquote(password))}"
+    return f"{url}{'&' if parts.query else '?'}{more}"
 
 
 def _quoted(text: object) -> str:

@@ -63,6 +63,9 @@ def rabbitmq(file, roles):
 
 
 def redis(file, roles):
+    """With its users, which lie beside it here."""
+    for place in re.findall(r"(?m)^include (\S+)$", file.read_text()):
+        shutil.copy(file.with_name("users.conf"), place)
     return complaint(roles / "redis/files/redis-check-config", file)
 
 
@@ -223,6 +226,7 @@ VALIDATORS = {
     "celery-workers.conf": supervisor,
     "celery-beat.conf": supervisor,
     "redis.conf": redis,
+    "users.conf": redis,
     "flower.conf": supervisor,
     "web.conf": supervisor,
     "warren.conf": postgresql,

@@ -6,6 +6,7 @@ FOLDER/log_in.json says with what:
 
     addresses -- those of the hosts; all daemons run here
     page, redis, monitor -- the passwords of HAProxy's page, and of Redis' users `default` and `monitor`
+    results -- the name and the password of Redis' user for results
     prometheus -- the password of Prometheus' page and of Alertmanager's
     files -- the text of each file of the exporter's, by its path
     exporter -- the exporter's arguments
@@ -15,7 +16,7 @@ Prints a JSON object:
     haproxy -- the states of the page with its password, and with all of it except the last character
     keepalived -- the password in its adverts
     prometheus -- the states of its page with its password, with all of it but the first character, and without one
-    redis -- Redis' answers to the two passwords, and to each without its last character
+    redis -- Redis' answers to the three passwords, and to each without its last character
     ask -- what redis-ask prints of its PING
     exporter -- the line in which the exporter says whether it has logged in
 """
@@ -144,12 +145,15 @@ def log_in(place, *login):
 def redis(file, roles, given):
     config = Path("/etc/redis/redis-tested.conf")
     shutil.copy(file, config)
+    (users,) = re.findall(r"(?m)^include (\S+)$", file.read_text())
+    shutil.copy(file.with_name("users.conf"), users)
+    Path("/etc/redis/password-tested").write_text(given["redis"])
     place = re.search(r"(?m)^bind (\S+)\nport (\d+)$", file.read_text()).groups()
     listens = given["exporter"][0].partition("=")[2]
     for path, text in given["files"].items():
         Path(path).write_text(text)
     with running("redis-server", config), running("prometheus-redis-exporter", *given["exporter"]):
-        passwords = [(given["redis"],), ("monitor", given["monitor"])]
+        passwords = [(given["redis"],), ("monitor", given["monitor"]), tuple(given["results"])]
         passwords += [(*login[:-1], login[-1][:-1]) for login in passwords]
         return {
             "redis": [eventually(lambda login=login: log_in(place, *login)) for login in passwords],
