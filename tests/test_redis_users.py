@@ -14,6 +14,7 @@ from celery_once.tasks import AlreadyQueued
 from credentials import user_of_purpose
 from kit import PROJECT
 from rabbitmq import free_port
+from redbeat import schedulers
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError
@@ -220,9 +221,6 @@ def test_once_only_tasks_are_locked(store):
 
 
 def test_redbeat_keeps_its_schedule_and_its_lock(store, monkeypatch):
-    pytest.importorskip("redbeat")
-    from redbeat import schedulers
-
     monkeypatch.syspath_prepend(PROJECT / "roles/celery_beat/files")
     import beatlock
 
