@@ -14,25 +14,30 @@ APT = """
 import os
 from types import SimpleNamespace as Some
 
-class Version:
-    def __init__(self, text):
-        self.number, label = int(text.rstrip("!")), "Debian-Security" if text.endswith("!") else "Debian"
-        self.origins = [Some(label=label)]
-    def __gt__(self, other):
-        return self.number > other.number
+def init():
+    pass
 
-def Cache():
+def version_compare(one, other):
+    return int(one) - int(other)
+
+def version(text):
+    file = Some(label="Debian-Security" if text.endswith("!") else "Debian")
+    return Some(ver_str=text.rstrip("!"), file_list=[(file, 0)])
+
+def Cache(progress):
+    packages = []
     for line in os.environ["PACKAGES"].split():
         name, _, numbers = line.partition("=")
-        versions = [Version(text) for text in numbers.split(",") if text]
-        yield Some(name=name, versions=versions, installed=versions[0] if versions else None)
+        versions = [version(text) for text in numbers.split(",") if text]
+        packages.append(Some(name=name, version_list=versions, current_ver=versions[0] if versions else None))
+    return Some(packages=packages)
 """
 
 
 @pytest.fixture
 def host(tmp_path):
     """Have the host say something; returns the seconds by name of metric and package."""
-    (tmp_path / "apt.py").write_text(APT)
+    (tmp_path / "apt_pkg.py").write_text(APT)
     file = tmp_path / "updates.prom"
 
     def say(packages, *asked, former=None):
