@@ -12,10 +12,11 @@ pytestmark = pytest.mark.lengthy
 HOOK = Path(sys.executable).with_name("detect-secrets-hook")
 # Tests, and hashes of packages.
 OTHERS = r"(^|/)tests/|requirements\.lock"
-# What looks like a secret and is none: rows of keys, sentences with the word password, and the lab of one host, which
-# shows what characters a secret may have.
+# What looks like a secret and is none: rows of keys, sentences with the word password or secret, the form of a URL, and
+# the lab of one host, which shows what characters a secret may have.
 NO_SECRETS = (
     r"lab_every_character|^RUNS = |Shows no URL, which holds a password|no API without a password|password_encryption:"
+    r"|://USER:PASSWORD@HOST|Say which secret shall be new"
 )
 
 
