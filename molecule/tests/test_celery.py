@@ -194,10 +194,12 @@ print(ids[1])
 @pytest.mark.cluster
 @pytest.mark.disruptive
 @pytest.mark.parametrize("signal", ["TERM", "KILL"])
-def test_a_revoke_survives_the_restart_of_all_workers(workers, publisher, ledger, signal):
+def test_a_revoke_survives_the_restart_of_all_workers(workers, ledger, signal):
     """Of two tasks that wait in workers which end meanwhile, the one that was not revoked is done."""
     run = f"revoked-{uuid.uuid4()}"
-    task_id = publisher.app_output("python", "-c", REVOKE, publisher.expect("celery_app_module"), run, "25").strip()
+    # Hosts without workers may revoke nothing.
+    module = workers[0].expect("celery_app_module")
+    task_id = workers[0].app_output("python", "-c", REVOKE, module, run, "25").strip()
     for worker in workers:
         for program in programs(worker):
             kept = worker.host.file(f"/var/lib/celery/state/{program['name']}")
