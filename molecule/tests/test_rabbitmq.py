@@ -37,8 +37,9 @@ attempt("purge", lambda channel: channel.queue_purge("default"))
 attempt("declare", lambda channel: channel.queue_declare("default", durable=True))
 attempt("parked", lambda channel: channel.basic_get("warren-parked"))
 attempt("events", lambda channel: channel.queue_declare("celeryev.mine"))
-message = {"content_encoding": "utf-8"}
-attempt("control", lambda channel: channel.basic_publish_confirm(channel.prepare_message("", **message), "celery.pidbox"))
+def broadcast(channel):
+    channel.basic_publish_confirm(channel.prepare_message("", content_encoding="utf-8"), "celery.pidbox")
+attempt("control", broadcast)
 print(json.dumps(said))
 """
 
