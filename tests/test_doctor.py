@@ -528,7 +528,8 @@ def test_a_queue_of_somebody_is_none_of_nobody(facts, queue):
 
 
 def test_the_kits_own_queues_are_those_that_the_brokers_let_it_make():
-    assert kit.kit_variables("wiring")["wiring_own_names"] == doctor.OWN_QUEUE.pattern
+    wiring = kit.kit_variables("wiring")
+    assert f"{wiring['wiring_monitor_names']}|{wiring['wiring_own_names']}" == doctor.OWN_QUEUE.pattern
 
 
 def test_what_a_cluster_has_not_is_said(facts):

@@ -28,7 +28,7 @@ from warren.model import (
 from warren.screen import sections
 
 # What the kit and Celery make for themselves: `wiring_own_names` of inventory/kit/wiring.yml.
-OWN_QUEUE = re.compile(r"celeryev(\..*)?|.*celery\.pidbox|warren-smoke\..*|warren-restart|warren-parked|warren-parking")
+OWN_QUEUE = re.compile(r"celeryev(\..*)?|.*celery\.pidbox|warren-(smoke\..*|restart|tasks|unrouted|parked|parking)")
 REPLY_QUEUE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # A client chose it, so whoever types it looks at it first.
 NAMED = "with the name above in single quotes instead of"
