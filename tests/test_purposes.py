@@ -22,7 +22,7 @@ pytestmark = pytest.mark.lengthy
 TASK = ("warren-tasks", "default")
 STRAIGHT = ("", "default")
 REMOTE_CONTROL = ("celery.pidbox", "")
-TO_ONE_WORKER = ("", "here@here.celery.pidbox")
+TO_ONE_WORKER = ("", "there@there.celery.pidbox")
 ANSWER = ("reply.celery.pidbox", "somebody")
 EVENT = ("celeryev", "worker.heartbeat")
 PARKED = ("", "warren-parked")
@@ -33,8 +33,8 @@ MAY_PUBLISH = {
     "beat": (TASK,),
     "flower": (REMOTE_CONTROL, ANSWER, EVENT),
 }
-READS = ("default", "warren-parked", "here@here.celery.pidbox", "celeryev.somebody")
-MAY_READ = {"worker": READS, "publisher": (), "beat": (), "flower": ("here@here.celery.pidbox", "celeryev.somebody")}
+READS = ("default", "warren-parked", "there@there.celery.pidbox", "celeryev.somebody")
+MAY_READ = {"worker": READS, "publisher": (), "beat": (), "flower": ("there@there.celery.pidbox", "celeryev.somebody")}
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +67,8 @@ def urls(lab, broker):
     with Connection(found["worker"][0]) as worker:
         # What a worker and a monitor declare.
         for name, kind in (("celery.pidbox", "fanout"), ("reply.celery.pidbox", "direct"), ("celeryev", "topic")):
-            Exchange(name, kind)(worker.default_channel).declare()
-        for name in ("here@here.celery.pidbox", "celeryev.somebody"):
+            Exchange(name, kind, durable=kind == "topic")(worker.default_channel).declare()
+        for name in ("there@there.celery.pidbox", "celeryev.somebody"):
             Queue(name, auto_delete=False)(worker.default_channel).declare()
     return found
 
