@@ -82,10 +82,12 @@ def test_an_exchange_that_is_something_else_is_said():
 
 
 def test_former_users_are_those_that_the_kit_once_made_and_nobody_elses():
-    users = [{"user": name} for name in ("worker-1a2b", "worker-ffff", "celery", "worker-old", "keeper")]
+    here = [{"user": name} for name in ("worker-1a2b", "worker-ffff", "celery", "worker-old", "keeper")]
+    # Another cluster's, which has a virtual host of its own.
+    users = [*here, {"user": "worker-0000"}]
     said = [
-        broker(users=users, logged_in=["worker-1a2b", "celery"]),
-        broker(users=users, logged_in=["celery", "keeper"]),
+        broker(users=users, permissions=here, logged_in=["worker-1a2b", "celery"]),
+        broker(users=users, permissions=here, logged_in=["celery", "keeper"]),
     ]
     wanted, patterns = [{"name": "worker-1a2b"}], ["(worker|flower)-[0-9a-f]{4}", "celery"]
     assert former_users(said, wanted, patterns) == {"celery": 2, "worker-ffff": 0}

@@ -204,13 +204,14 @@ def former_users(
 
     :param said: as above.
     :param users: the wanted ones, each with a `name`.
-    :param patterns: regular expressions of whole names that were ever wanted. Other users are somebody else's.
+    :param patterns: regular expressions of whole names that were ever wanted. Other users are somebody else's, and so
+        are those without a right in the virtual host that was asked about: another cluster may share the brokers.
     """
     brokers, wanted = list(_running(said)), {user["name"] for user in users}
-    names = sorted({user["user"] for broker in brokers for user in broker["users"]} - wanted)
+    found = {permission["user"] for broker in brokers for permission in broker["permissions"]}
     return {
         name: sum(broker["logged_in"].count(name) for broker in brokers)
-        for name in names
+        for name in sorted(found - wanted)
         if any(re.fullmatch(pattern, name) for pattern in patterns)
     }
 
