@@ -446,6 +446,13 @@ def written(task: dict) -> Iterator[dict]:
                 yield file | {"src": file["template"]} if "template" in file else file
 
 
+def test_each_input_that_holds_a_password_is_marked(role):
+    """Ansible would show its value when it checks the inputs. URLs of brokers and of Redis have passwords."""
+    named = re.compile(r"(password|cookie|broker_urls|redis_url)$")
+    unmarked = [path for path, option in every_option(role.options) if named.search(path) and not option.get("no_log")]
+    assert unmarked == []
+
+
 def test_no_diff_shows_a_secret(role):
     """A file that is rendered from an input which is marked as secret is written without a diff."""
     secret = {name for name, option in role.options.items() if option.get("no_log")}
