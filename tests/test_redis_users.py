@@ -5,12 +5,10 @@ import hashlib
 import subprocess
 import time
 
-import celery_once.backends.redis as celery_once
 import pytest
 import urls
 from celery import Celery, chord, group
 from celery.contrib.testing.worker import start_worker
-from celery_once.tasks import AlreadyQueued
 from credentials import user_of_purpose
 from kit import PROJECT
 from rabbitmq import free_port
@@ -21,6 +19,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError
 from redis.lock import Lock
 from redis.retry import Retry
 from redis_users import redis_user_lines
+from test_stores_tls import once
 
 # Celery calls a function of redis-py that has another name by now.
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex")
@@ -201,18 +200,10 @@ def test_results_are_kept_and_groups_and_chords_work(store, options):
 
 
 def test_once_only_tasks_are_locked(store):
-    url = urls.celery_once_url(store.url("locks", database=1))
-    celery_once.redis = None
-    try:
-        backend = celery_once.Redis({"url": url})
-        backend.raise_or_lock("qo_shop.pay_order-7", 60)
-        with pytest.raises(AlreadyQueued):
-            backend.raise_or_lock("qo_shop.pay_order-7", 60)
-        backend.clear_lock("qo_shop.pay_order-7")
-    finally:
-        celery_once.redis = None
+    url = store.url("locks", database=1)
+    once(url)
     # The reference project's.
-    lock = Lock(Redis.from_url(url), "qo_shop.ship", timeout=60)
+    lock = Lock(Redis.from_url(urls.celery_once_url(url)), "qo_shop.ship", timeout=60)
     assert lock.acquire(blocking=False) and lock.owned() and lock.locked()
     lock.extend(30)
     lock.reacquire()

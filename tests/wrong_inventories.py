@@ -451,7 +451,7 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         {"groups": {"redis": {"r1": {}}}, "variables": {"cluster_redis_locks_port": 6379}},
     ),
     "a Flower for everybody": (
-        ["Give `flower_users` at least one entry", "`flower_users: {admin:", "anybody could run tasks"],
+        ["Give `flower_users` at least one entry", "`flower_users: {admin:", "anybody could stop workers"],
         {"groups": {"monitoring": {"w1": {}}}, "variables": {"flower_users": {}}},
     ),
     "questions that overlap": (

@@ -40,17 +40,14 @@ def rabbitmq_objects_to_import(
     """
     users, known, exchanges = list(users), {user["name"]: user for user in has["users"]}, list(exchanges)
     kept = {"vhost": vhost, "durable": True, "auto_delete": False}
+    limits = {"component": "vhost-limits", "name": "limits", "vhost": vhost}
     wanted = {
         "vhosts": [{"name": vhost}],
         "permissions": [
             {"user": user["name"], "vhost": vhost} | {right: user[right] for right in ("configure", "write", "read")}
             for user in users
         ],
-        "parameters": [
-            {"component": "vhost-limits", "name": "limits", "vhost": vhost, "value": {"max-queues": limit}}
-            for limit in [max_queues]
-            if limit
-        ],
+        "parameters": [limits | {"value": {"max-queues": max_queues}}] if max_queues else [],
         "policies": [dict(policy) | {"vhost": vhost, "apply-to": "queues"} for policy in policies],
         "bindings": [
             {"source": exchange["name"], "vhost": vhost, "destination": queue, "destination_type": "queue"}
@@ -61,11 +58,11 @@ def rabbitmq_objects_to_import(
     }
     missing = {kind: [one for one in of_kind if not _is_among(one, has[kind])] for kind, of_kind in wanted.items()}
     made = {
-        "queues": [{"name": queue["name"]} | kept | {"arguments": queue_arguments(queue)} for queue in queues],
+        "queues": [{"name": queue["name"]} | kept | {"arguments": _queue_arguments(queue)} for queue in queues],
         "exchanges": [
             {"name": exchange["name"], "type": exchange["type"]}
             | kept
-            | {"internal": False, "arguments": exchange_arguments(exchange)}
+            | {"internal": False, "arguments": _exchange_arguments(exchange)}
             for exchange in exchanges
         ],
     }
@@ -86,12 +83,12 @@ def rabbitmq_objects_to_import(
     return {kind: of_kind for kind, of_kind in missing.items() if of_kind}
 
 
-def queue_arguments(queue: Mapping[str, Any]) -> dict[str, Any]:
+def _queue_arguments(queue: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments with which a queue is declared: its `max_priority`, if it has one above 0."""
     return {"x-max-priority": queue["max_priority"]} if queue.get("max_priority") else {}
 
 
-def exchange_arguments(exchange: Mapping[str, Any]) -> dict[str, str]:
+def _exchange_arguments(exchange: Mapping[str, Any]) -> dict[str, str]:
     """Return the arguments with which an exchange is declared: its `alternate`, if it has one."""
     return {"alternate-exchange": exchange["alternate"]} if exchange.get("alternate") else {}
 
