@@ -163,7 +163,8 @@ def celery(url, **settings):
     app = Celery("shop", broker="memory://", backend=url, set_as_current=False)
     app.conf.update(result_expires=60, result_backend_thread_safe=True, **settings)
     for task in TASKS:
-        app.task(name=task.__name__)(task)
+        # Not shared: the other apps of this process would get it, too.
+        app.task(name=task.__name__, shared=False)(task)
     return app
 
 
@@ -223,7 +224,7 @@ def test_redbeat_keeps_its_schedule_and_its_lock(store, monkeypatch):
         redbeat_lock_timeout=20,
         beat_schedule={"a": {"task": "a", "schedule": 0.1}, "b": {"task": "b", "schedule": 60}},
     )
-    app.task(name="a")(print)
+    app.task(name="a", shared=False)(total)
 
     def begin():
         scheduler = beatlock.Scheduler(app, max_interval=1)
