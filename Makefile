@@ -1,5 +1,6 @@
 # Each target is one or two commands that also work when typed by hand.
-.PHONY: site lab lab-down test test-rest test-part test-quick lint unit unit-quick unit-lengthy lab-checks molecule drills benchmarks profile
+.PHONY: site lab lab-down test test-rest test-part test-quick lint unit unit-quick unit-lengthy lab-checks molecule drills benchmarks
+.PHONY: profile
 
 # Make a folder of your own for a cluster, with an inventory to fill in: `make site DIR=../shop`.
 site: bootstrap
@@ -55,7 +56,8 @@ test test-rest molecule: PACKAGES = chromium
 molecule: bootstrap
 	. .venv/bin/activate && molecule test && molecule test --scenario-name single
 
-# Break each part of the running lab under load, count every task, and print a table; three drills again with stock settings. About 45 minutes; `RUNS=3` for three times each.
+# Break each part of the running lab under load, count every task, and print a table; three drills again with stock settings.
+# About 45 minutes; `RUNS=3` for three times each.
 RUNS = 1
 drills: bootstrap
 	. .venv/bin/activate && playbooks/drills/all --stock $(RUNS)
