@@ -2,13 +2,15 @@
 
 import contextlib
 import hashlib
+import json
 import subprocess
+import sys
 import time
 
+import kit
 import pytest
 import urls
-from celery import Celery, chord, group
-from celery.contrib.testing.worker import start_worker
+from celery import Celery
 from credentials import user_of_purpose
 from kit import PROJECT
 from rabbitmq import free_port
@@ -20,9 +22,6 @@ from redis.lock import Lock
 from redis.retry import Retry
 from redis_users import redis_user_lines
 from test_stores_tls import once
-
-# Celery calls a function of redis-py that has another name by now.
-pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex")
 
 # A client that gives up at once.
 ONCE = Retry(NoBackoff(), 0)
@@ -143,60 +142,14 @@ def denied(store):
     return store.ask("ACL", "LOG").stdout.strip()
 
 
-def add(one, other):
-    return one + other
-
-
-def total(numbers):
-    return sum(numbers)
-
-
-def fail():
-    raise ValueError("no")
-
-
-TASKS = (add, total, fail)
-
-
-def celery(url, **settings):
-    """A project with results in Redis, and some tasks."""
-    app = Celery("shop", broker="memory://", backend=url, set_as_current=False)
-    app.conf.update(result_expires=60, result_backend_thread_safe=True, **settings)
-    for task in TASKS:
-        # Not shared: the other apps of this process would get it, too.
-        app.task(name=task.__name__, shared=False)(task)
-    return app
-
-
-def use_results(app):
-    """What programs do with a result backend."""
-    plus, together, failing = (app.tasks[task.__name__] for task in TASKS)
-    with start_worker(app, perform_ping_check=False, pool="solo"):
-        one = plus.delay(1, 2)
-        assert one.get(timeout=20) == 3
-        one.forget()
-        several = group([plus.s(1, 1), plus.s(2, 2)]).apply_async()
-        several.save()
-        assert several.get(timeout=20) == [2, 4]
-        assert [found.id for found in app.GroupResult.restore(several.id)] == [found.id for found in several]
-        several.delete()
-        assert chord([plus.s(1, 1), plus.s(2, 2)])(together.s()).get(timeout=20) == 6
-        assert chord([group([plus.s(1, 1), plus.s(2, 2)]), plus.s(3, 3)])(together.s()).get(timeout=20) == 12
-        with pytest.raises(Exception, match="no"):
-            chord([plus.s(1, 1), failing.s()])(together.s()).get(timeout=20)
-        app.backend.incr(app.backend.get_key_for_group("a", ".t"))
-        app.backend.add_to_chord("a", None)
-    # A result that is collected later would unsubscribe, from a Redis that has gone.
-    app.backend.result_consumer.subscribed_to.clear()
-
-
 @pytest.mark.parametrize(
     "options",
     [{}, {"global_keyprefix": "shop"}, {"result_chord_ordered": False}],
     ids=lambda options: next(iter(options), "plain"),
 )
 def test_results_are_kept_and_groups_and_chords_work(store, options):
-    use_results(celery(store.url("results"), result_backend_transport_options=options))
+    done = kit.run(sys.executable, "tests/redis_results.py", store.url("results"), json.dumps(options))
+    assert done.returncode == 0, done.stdout + done.stderr
     assert denied(store) == ""
 
 
@@ -224,7 +177,7 @@ def test_redbeat_keeps_its_schedule_and_its_lock(store, monkeypatch):
         redbeat_lock_timeout=20,
         beat_schedule={"a": {"task": "a", "schedule": 0.1}, "b": {"task": "b", "schedule": 60}},
     )
-    app.task(name="a", shared=False)(total)
+    app.task(name="a", shared=False)(denied)
 
     def begin():
         scheduler = beatlock.Scheduler(app, max_interval=1)
@@ -306,12 +259,10 @@ def test_the_same_users_are_no_change(store):
 def test_former_and_new_passwords_are_good_until_the_former_users_are_removed(store):
     """Nobody is disconnected whose user stays, and a restart in between changes nothing."""
     new = PASSWORDS | {"results": "another one"}
-    app = celery(store.url("results"))
-    app.backend.store_result("a", 5, "SUCCESS")
     locks, former = (Redis.from_url(store.url(purpose), retry=ONCE) for purpose in ("locks", "results"))
     subscribed = former.pubsub()
     subscribed.subscribe("celery-task-meta-b")
-    ids = [locks.execute_command("CLIENT", "SETNAME", "x"), former.set("celery-task-meta-1", "1")]
+    ids = [locks.execute_command("CLIENT", "SETNAME", "x"), former.set("celery-task-meta-a", "5")]
     assert all(ids)
     connected = store.ask("CLIENT", "LIST").stdout.count("\n")
 
@@ -319,11 +270,11 @@ def test_former_and_new_passwords_are_good_until_the_former_users_are_removed(st
     assert store.load() == "changed\n"
     assert store.load() == ""
     assert store.ask("CLIENT", "LIST").stdout.count("\n") == connected
-    later = celery(store.url("results", "another one"))
-    for each in (app, later):
-        assert each.AsyncResult("a").get(timeout=5) == 5
+    later = Redis.from_url(store.url("results", "another one"), retry=ONCE)
+    for each in (former, later):
+        assert each.get("celery-task-meta-a") == b"5"
     subscribed.get_message(timeout=5)
-    later.backend.store_result("b", 6, "SUCCESS")
+    later.publish("celery-task-meta-b", "6")
     assert subscribed.get_message(timeout=5)["channel"] == b"celery-task-meta-b"
 
     # A second change before the first former user has gone.
