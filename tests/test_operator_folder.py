@@ -21,7 +21,7 @@ def site(tmp_path_factory):
     assert kit.warnings_in(done.stdout + done.stderr) == []
     local = {"ansible_connection": "local", "ansible_become": False, "ansible_python_interpreter": sys.executable}
     (folder / "group_vars/web.yml").write_text(yaml.safe_dump({"cluster_web_port": 8001}))
-    path = folder / "group_vars/all.yml"
+    path = folder / "group_vars/all/main.yml"
     path.write_text(path.read_text() + yaml.safe_dump(local))
     return folder
 
@@ -138,6 +138,27 @@ def test_every_playbook_begins_with_that_check(playbook):
     while path.name != "inventory.yml":
         path = path.parent / yaml.safe_load(path.read_text())[0]["ansible.builtin.import_playbook"]
     assert path.samefile(PROJECT / "playbooks/inventory.yml")
+
+
+def test_variables_that_ansible_does_not_read_are_said(site, tmp_path):
+    """Ansible leaves out a file beside a folder of the same name, and says nothing."""
+    folder = tmp_path / "shop"
+    shutil.copytree(site, folder)
+    (folder / "group_vars/all.yml").write_text("cluster_flower_port: 5556\n")
+    (folder / "host_vars/w1").mkdir(parents=True)
+    (folder / "host_vars/w1.yml").write_text("cluster_flower_port: 5557\n")
+    done = preflight(folder)
+    assert done.returncode != 0
+    for path in (folder / "group_vars/all", folder / "host_vars/w1"):
+        assert f"Ansible reads no {path}.yml beside the folder {path}: move it into that folder." in said(done)
+
+
+def test_a_folder_that_an_earlier_version_made_keeps_its_variables(tmp_path):
+    folder = tmp_path / "shop"
+    (folder / "group_vars").mkdir(parents=True)
+    (folder / "group_vars/all.yml").write_text("cluster_flower_port: 5556\n")
+    assert make_site(folder).returncode == 0
+    assert [path.name for path in (folder / "group_vars").iterdir()] == ["all.yml"]
 
 
 @pytest.fixture(scope="module")

@@ -989,7 +989,7 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
     "queues that are not the same for all": (
         [
             "`cluster_queues` is a fact about the whole cluster, but mq1 has another value than other hosts",
-            "group_vars/all.yml",
+            "group_vars/all,",
         ],
         {"groups": {"rabbitmq": {"mq1": {"cluster_queues": [{"name": "default", "routes": ["*"]}]}}}},
     ),

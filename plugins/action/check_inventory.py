@@ -181,7 +181,7 @@ class ActionModule(ActionBase):
                 fewest = few(min(values.values(), key=len))
                 said.say(
                     f"`{name}` of {fewest} is not that of other hosts, which need the same: set it once, in "
-                    "group_vars/all.yml, and nowhere else.",
+                    "group_vars/all, and nowhere else.",
                     [name],
                 )
 

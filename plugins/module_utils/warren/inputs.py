@@ -100,6 +100,9 @@ def unread_files(sources: Collection[str], groups: Collection[str], meant: Calla
             nearest = difflib.get_close_matches(inner.name.lower().replace("-", "_"), FOLDERS, 1, 0.85)
             if nearest and inner.name not in FOLDERS:
                 yield f"Ansible reads no folder {inner}: rename it to {nearest[0]}."
+        for file in sorted(path for inner in FOLDERS for path in (folder / inner).glob("*.*")):
+            if file.with_suffix("").is_dir() and file.suffix in (".yml", ".yaml", ".json"):
+                yield f"Ansible reads no {file} beside the folder {file.with_suffix('')}: move it into that folder."
         for file in sorted((folder / "group_vars").glob("*")):
             name = file.stem if file.suffix in (".yml", ".yaml", ".json") else file.name
             if name not in groups and (group := meant(name)):

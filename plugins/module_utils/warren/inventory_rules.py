@@ -321,7 +321,7 @@ def facts_are_the_same_everywhere(inventory: Inventory) -> Iterator[Problem]:
             yield Problem(
                 f"`{name}` is a fact about the whole cluster, but {few(fewest)} "
                 f"{'has' if len(fewest) == 1 else 'have'} another value than "
-                "other hosts: set it once, in group_vars/all.yml, and nowhere else.",
+                "other hosts: set it once, in group_vars/all, and nowhere else.",
                 [name],
             )
 
