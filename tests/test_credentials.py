@@ -2,7 +2,7 @@
 
 import re
 
-from credentials import kept_in_files, user_of_purpose, users_of_purposes
+from credentials import former_values, kept_in_files, python_names, user_of_purpose, users_of_purposes
 from warren.secrets import secret_problems
 
 
@@ -40,3 +40,18 @@ def test_a_secret_of_the_inventory_is_not_in_its_file(tmp_path):
     (tmp_path / "redis").write_text("made once")
     secrets = {"flower": "made", "redis": "set in the inventory", "prometheus": "set, too"}
     assert kept_in_files(secrets, str(tmp_path)) == ["flower"]
+
+
+def test_what_a_secret_was_before(tmp_path):
+    assert former_values(str(tmp_path), "erlang_cookie") == []
+    (tmp_path / "erlang_cookie.former").write_text("second\nfirst, with a space\n")
+    assert former_values(str(tmp_path), "erlang_cookie") == ["second", "first, with a space"]
+
+
+def test_a_project_that_knows_former_keys(tmp_path):
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "README.md").write_text("SECRET_KEY_FALLBACKS")
+    (tmp_path / "shop/settings.py").write_text("SECRET_KEY = 'x'\n")
+    assert not python_names(str(tmp_path), "SECRET_KEY_FALLBACKS")
+    (tmp_path / "shop/settings.py").write_text("SECRET_KEY_FALLBACKS = []\n")
+    assert python_names(str(tmp_path), "SECRET_KEY_FALLBACKS")

@@ -87,7 +87,7 @@ WANTED = Wanted(
     c_publisher_architectures=["x86_64"],
     vip=VIP,
     carriers=["lb1", "lb2"],
-    cookie="c00",
+    cookies=["c00"],
     secrets_dir=".secrets/production",
     admins=["192.0.2.0/28", "2001:db8::/64"],
 )
@@ -351,18 +351,24 @@ def test_somebody_who_answers_at_the_shared_address_is_said_before_the_first_dep
 
 
 def test_lost_secrets_are_said_once_for_all_brokers(hosts):
-    (sentence,) = wrong(hosts, cookie="new")
+    (sentence,) = wrong(hosts, cookies=["new"])
     assert sentence.startswith("These are not the secrets that mq1, mq2 were deployed with: `secret_erlang_cookie`, ")
     assert (
         "Correct `cluster_environment`" in sentence and "docs/runbook.md says under 'The secrets are lost'" in sentence
     )
 
 
+def test_brokers_may_still_have_a_former_cookie(hosts):
+    """A rotation that was killed has reached some."""
+    hosts["mq1"].digests[host_rules.COOKIE] = "new"
+    assert wrong(hosts, cookies=["new", "c00"]) == []
+
+
 def test_the_cookie_that_debian_has_made_is_no_sign_of_lost_secrets(hosts):
     """After a first deployment that ended between the package and the kit's files."""
     for name in ("mq1", "mq2"):
         del hosts[name].files[host_rules.COOKIE_IS_OURS]
-    assert wrong(hosts, cookie="new") == []
+    assert wrong(hosts, cookies=["new"]) == []
 
 
 def test_the_table_of_ports_names_what_the_kit_has(hosts):

@@ -4,6 +4,7 @@ The kit's own inventory renders the lab with such secrets, and real daemons and 
 """
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -213,6 +214,42 @@ def test_erlang_takes_the_cookie(broker):
     # It asks with a client of its own.
     status = broker.run(PROJECT / "roles/rabbitmq/files/rabbitmq-status")
     assert status.returncode == 0, status.stderr
+
+
+def test_a_running_node_takes_a_new_cookie(broker, tmp_path):
+    """The caller writes the file afterwards; if it is killed before, it runs the command again."""
+    stub = tmp_path / "systemctl"
+    stub.write_text("#!/bin/sh\nexit 0\n")
+    stub.chmod(0o755)
+    file = broker.folder / ".erlang.cookie"
+    before, wanted = file.read_text(), SECRETS["secret_erlang_cookie"][::-1]
+
+    def write(cookie):
+        file.chmod(0o600)
+        file.write_text(cookie)
+        file.chmod(0o400)
+
+    def give(cookie):
+        command = ["sh", PROJECT / "roles/rabbitmq/files/rabbitmq-set-cookie"]
+        done = broker.run("env", f"PATH={tmp_path}:{os.environ['PATH']}", *command, text=cookie)
+        return done.returncode, done.stderr
+
+    def opens():
+        return broker.run("rabbitmqctl", "--quiet", "eval", "ok.").returncode == 0
+
+    try:
+        assert give(wanted) == (0, "")
+        # Only the new one opens it.
+        assert file.read_text() == before and not opens()
+        assert give(wanted) == (0, "")
+        code, said = give("another")
+        assert code == 69 and said.startswith("test@localhost takes no new cookie: ")
+        write(wanted)
+        assert opens()
+        assert give(before) == (0, "")
+    finally:
+        write(before)
+    assert opens()
 
 
 def test_rabbitmq_takes_the_password(broker, lab):

@@ -15,7 +15,13 @@ from kit import PROJECT
 pytestmark = [pytest.mark.cluster, pytest.mark.disruptive, pytest.mark.lengthy]
 
 # All but that of the publishers, as which the load itself is logged in.
-NAMES = "rabbitmq_worker,rabbitmq_beat,rabbitmq_flower,rabbitmq_management,haproxy_stats,flower,prometheus,keepalived"
+NAMES = (
+    "rabbitmq_worker,rabbitmq_beat,rabbitmq_flower,rabbitmq_management,haproxy_stats,flower,prometheus,keepalived,"
+    "erlang_cookie"
+)
+
+
+STARTED = "systemctl show --property=MainPID --property=ActiveEnterTimestamp rabbitmq-server"
 
 
 @pytest.fixture
@@ -81,6 +87,7 @@ def kill_at(inventory, words, *arguments):
 
 def test_new_secrets_cost_no_task_and_the_former_end(brokers, monitors, load, secrets_folder, playbook, inventory):
     before, _ = logins(brokers)
+    started = {broker.run(STARTED) for broker in brokers}
     former = {name: (secrets_folder / name).read_text() for name in NAMES.split(",")}
     end = load()
     time.sleep(5)
@@ -96,6 +103,11 @@ def test_new_secrets_cost_no_task_and_the_former_end(brokers, monitors, load, se
     assert {name.partition("-")[0] for name in before - users} == {"worker", "beat", "flower"}
     assert logged_in <= users
     end()
+    # Brokers have taken it while they ran, and each uses it for all of its peers.
+    assert {broker.run(STARTED) for broker in brokers} == started
+    cookie = (secrets_folder / "erlang_cookie").read_text().strip()
+    said = brokers[0].run("rabbitmqctl --quiet eval %s", "rpc:multicall(erlang, get_cookie, []).")
+    assert said.count(cookie) == len(brokers)
     assert {name for name, secret in former.items() if (secrets_folder / name).read_text() == secret} == set()
     monitor = monitors[0]
     place = f"{monitor.expect('prometheus_bind')}:{monitor.expect('prometheus_port')}"
@@ -112,7 +124,7 @@ def test_a_program_that_has_not_moved_keeps_the_former_user(brokers, load, secre
     output, _ = playbook(*arguments, expect_success=False)
     users, logged_in = logins(brokers)
     (publisher,) = [name for name in before if name.startswith("publisher-")]
-    assert f"logged in to the brokers as former users ({publisher})" in " ".join(output.split())
+    assert f"as former users ({publisher}), so these users stay" in " ".join(output.split())
     assert publisher in users & logged_in
     end()
     playbook("playbooks/site.yml")

@@ -1,4 +1,4 @@
-"""Ansible's filters about credentials: `user_of_purpose`, `users_of_purposes` and `kept_in_files`."""
+"""Ansible's filters about credentials: users named after passwords, files of secrets, and what secrets were before."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
@@ -46,6 +46,20 @@ def kept_in_files(secrets: Mapping[str, object], folder: str) -> list[str]:
     ]
 
 
+def former_values(folder: str, name: str) -> list[str]:
+    """Return what a secret was before it was replaced, the newest first; none if it never was.
+
+    :param folder: has the file NAME.former, with a value on each line.
+    """
+    path = Path(folder, f"{name}.former")
+    return path.read_text().splitlines() if path.is_file() else []
+
+
+def python_names(folder: str, name: str) -> bool:
+    """Return whether a Python file of a folder, or below it, has this name in it."""
+    return any(name in path.read_text(errors="replace") for path in Path(folder).rglob("*.py") if path.is_file())
+
+
 class FilterModule:
     """The filters, as Ansible asks for them."""
 
@@ -54,4 +68,6 @@ class FilterModule:
             "user_of_purpose": user_of_purpose,
             "users_of_purposes": users_of_purposes,
             "kept_in_files": kept_in_files,
+            "former_values": former_values,
+            "python_names": python_names,
         }

@@ -56,6 +56,16 @@ def test_the_environment_takes_effect():
     assert done.stdout.strip() == "False ['testserver', '192.0.2.1'] /nowhere", done.stderr
 
 
+def test_a_former_key_still_opens_what_it_has_signed():
+    code = "from django.core.signing import dumps, loads\n"
+    signed = run(DJANGO + code + "print(dumps('order 7'))").stdout.strip()
+    opens = DJANGO + code + f"print(loads({signed!r}))"
+    keys = {"DJANGO_SECRET_KEY": "a-new-one"}
+    assert "BadSignature" in run(opens, **keys).stderr
+    done = run(opens, **keys, DJANGO_SECRET_KEY_FALLBACKS='["for-tests"]')
+    assert done.stdout.strip() == "order 7", done.stderr
+
+
 def test_without_its_database_the_site_is_not_healthy():
     code = "from django.test import Client; answer = Client().get('/healthz')\n"
     done = run(DJANGO + code + "print(answer.status_code, answer.content)")

@@ -3,6 +3,7 @@
 Celery's settings are not here: the kit renders them (CELERY_CONFIG_MODULE).
 """
 
+import json
 import os
 
 from django.core.exceptions import ImproperlyConfigured
@@ -17,6 +18,9 @@ def required(name, meaning):
 
 
 SECRET_KEY = required("DJANGO_SECRET_KEY", "a long random string, the same on every host")
+# Earlier keys, as a JSON list: what they have signed, such as sessions, stays valid after the key
+# has changed.
+SECRET_KEY_FALLBACKS = json.loads(os.environ.get("DJANGO_SECRET_KEY_FALLBACKS", "[]"))
 ALLOWED_HOSTS = required(
     "DJANGO_ALLOWED_HOSTS",
     "the host names and addresses that the site is reached by, separated by commas",

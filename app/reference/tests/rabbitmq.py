@@ -36,7 +36,7 @@ class RabbitMQ:
 
     def __init__(self, folder, port):
         self.port = port
-        self._folder = folder
+        self.folder = folder
         self._environment = os.environ | {
             "HOME": str(folder),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
@@ -63,15 +63,15 @@ class RabbitMQ:
             "ERL_EPMD_PORT": self._environment["ERL_EPMD_PORT"],
         }
         cookie = folder / ".erlang.cookie"
-        cookie.write_text((self._folder / ".erlang.cookie").read_text())
+        cookie.write_text((self.folder / ".erlang.cookie").read_text())
         cookie.chmod(0o400)
         return other
 
     def start(self, *command):
         """Start a command with the broker's environment, and return its process."""
-        with (self._folder / "output").open("ab") as output:
+        with (self.folder / "output").open("ab") as output:
             return subprocess.Popen(
-                command, cwd=self._folder, env=self._environment, stdout=output, stderr=output
+                command, cwd=self.folder, env=self._environment, stdout=output, stderr=output
             )
 
     def wait(self, server):
@@ -81,7 +81,7 @@ class RabbitMQ:
             with contextlib.suppress(OSError), Connection(*url_of(self.port)) as connection:
                 connection.connect()
                 return
-            output = (self._folder / "output").read_text()
+            output = (self.folder / "output").read_text()
             assert time.monotonic() < deadline and server.poll() is None, output
             time.sleep(0.2)
 

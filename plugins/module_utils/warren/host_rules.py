@@ -160,7 +160,7 @@ class Wanted:
 
     :param c_publisher: whether the release has librabbitmq-fork, which exists for some architectures.
     :param default_python: whether the project runs with the hosts' own Python; `python_wanted` is what it takes.
-    :param cookie: the digest of the Erlang cookie.
+    :param cookies: the digest of the Erlang cookie, and those of the ones that it was before.
     :param vip: the shared address, empty where there is none.
     :param carriers: the names of the hosts that may hold it.
     :param admins: addresses and networks of operators.
@@ -175,7 +175,7 @@ class Wanted:
     c_publisher_architectures: list[str]
     vip: str
     carriers: list[str]
-    cookie: str
+    cookies: list[str]
     secrets_dir: str
     admins: list[str]
 
@@ -447,7 +447,7 @@ def _names(hosts: list[Host]) -> str:
 
 def cookies(hosts: list[Host], wanted: Wanted) -> Iterator[str]:
     brokers = [host for host in hosts if "rabbitmq" in host.parts and COOKIE_IS_OURS in host.files]
-    others = [host for host in brokers if host.digests.get(COOKIE, wanted.cookie) != wanted.cookie]
+    others = [host for host in brokers if host.digests.get(COOKIE, wanted.cookies[0]) not in wanted.cookies]
     if not others:
         return
     anew = (
