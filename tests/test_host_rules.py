@@ -81,6 +81,7 @@ WANTED = Wanted(
     releases=["bookworm"],
     app_name="shop",
     app_user="celery",
+    web_user="celery-web",
     default_python=True,
     python_wanted=">=3.11",
     c_publisher=False,
@@ -108,6 +109,14 @@ def test_where_all_is_well_nothing_is_said(hosts):
     assert wrong({name: fresh(host) for name, host in hosts.items()}) == []
 
 
+def test_the_site_may_have_its_own_user_or_the_projects(hosts):
+    site(hosts["w1"], File("celery-web"), User("/var/lib/celery/web", "/usr/sbin/nologin"))
+    site(hosts["mon1"])
+    assert wrong(hosts) == []
+    # It owns no files of the site's own then, and those that are left do not matter.
+    assert wrong(hosts, web_user="celery") == []
+
+
 def with_address(host, address, *own):
     host.address = address
     host.addresses = [Address("lo", "127.0.0.1", 8), *own]
@@ -131,6 +140,13 @@ def somebodys(host, service, *files):
     host.services = [service]
     host.files = DEPLOYED | {file: File("root") for file in files}
     del host.files[host_rules.DEPLOYED]
+
+
+def site(host, left=None, about=None):
+    """The host has the site, or shall have it."""
+    host.parts = [*host.parts, "web"]
+    host.files |= {host_rules.SITE_HOME: left} if left else {}
+    host.users |= {"celery-web": about} if about else {}
 
 
 def user(host, home, shell):
@@ -172,6 +188,14 @@ CASES = {
     "a user with another home": (
         *("w1", lambda host: user(host, "/var/www", "/usr/sbin/nologin")),
         ["w1 has a user celery already", "home /var/www", "set `cluster_app_user` to a name that no host has"],
+    ),
+    "files of another user of the site": (
+        *("w1", lambda host: site(host, File("shop-web"))),
+        ["The site would run as celery-web on w1", "shop-web: set `cluster_web_user`", "`sudo supervisorctl stop web;"],
+    ),
+    "a user of the site with a login": (
+        *("w1", lambda host: site(host, None, User("/home/me", "/bin/bash"))),
+        ["w1 has a user celery-web already", "home /home/me", "the site would run", "set `cluster_web_user` to a name"],
     ),
     "an address behind a NAT": (
         *("w1", lambda host: with_address(host, "203.0.113.5", Address("ens5", "10.0.0.5", 32))),

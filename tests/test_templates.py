@@ -861,17 +861,26 @@ def test_each_owner_may_log_in_from_each_client_and_from_nowhere_else(rendered):
         )
 
 
-USERS = ["celery_app_user", "celery_worker_user", "celery_beat_user", "flower_user", "web_user"]
+USERS = ["celery_app_user", "celery_worker_user", "celery_beat_user", "flower_user"]
 
 
-def test_every_program_of_the_project_has_the_same_user(rendered):
-    """Files that one may read and write, another could not."""
+def test_the_site_has_a_user_of_its_own_and_all_other_programs_have_one(rendered):
+    """Files that one of these may read and write, another could not."""
     for inputs in rendered.inputs.values():
-        assert len({inputs[name] for name in USERS if name in inputs}) <= 1
+        users = {inputs[name] for name in USERS if name in inputs}
+        assert len(users) <= 1
+        if "web_user" in inputs:
+            assert [{inputs["web_user"]}, {inputs["web_group"]}] == [{f"{next(iter(users))}-web"}, users]
 
 
 @pytest.mark.parametrize("name", ["cluster_app_user", "celery_app_user"])
 def test_whichever_input_names_the_user_all_programs_follow(tmp_path, name):
-    roles = [user.removesuffix("_user") for user in USERS]
+    roles = [*(user.removesuffix("_user") for user in USERS), "web"]
     inputs = Rendered(tmp_path, INVENTORIES["lab-single"], roles=roles, **{name: "operator"}).inputs["all1"]
-    assert {inputs[user] for user in USERS} == {"operator"}
+    assert {inputs[name] for name in [*USERS, "web_group"]} == {"operator"}
+
+
+def test_the_site_may_have_the_projects_user(tmp_path):
+    rendered = Rendered(tmp_path, INVENTORIES["lab-single"], roles=["celery_app", "web"], cluster_web_user="shop")
+    inputs = rendered.inputs["all1"]
+    assert {inputs[name] for name in ("celery_app_user", "web_user", "web_group")} == {"shop"}

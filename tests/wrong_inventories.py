@@ -270,6 +270,14 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         ["cannot run as 'operator' on w1", "the user that Ansible logs in as"],
         {"variables": {"ansible_user": "operator", "cluster_app_user": "operator"}},
     ),
+    "the site's user is root": (
+        ["The site cannot run as 'root' on w1", "set `cluster_web_user`", "such as celery-web", "must not be root"],
+        {"groups": {"web": {"w1": {}}}, "variables": {"cluster_web_user": "root"}},
+    ),
+    "the site's user is the front server's": (
+        ["The site cannot run as 'www-data' on w1", "another program's user"],
+        {"groups": {"web": {"w1": {}}}, "variables": {"cluster_web_user": "www-data"}},
+    ),
     "a queue for no other task": (
         ["exactly one queue of `cluster_queues` the route '*'"],
         {"variables": {"cluster_queues": [{"name": "default"}, {"name": "slow"}]}},
@@ -1458,6 +1466,10 @@ CASES_OF_HOSTS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "another user than the files'": (
         ["would run as shop on w1", "/home, which belongs to celery: set `cluster_app_user`", "chown"],
         {"variables": {"cluster_app_user": "shop"}, "extra": {"preflight_said": has("/var/lib/celery/home")}},
+    ),
+    "another user of the site than the files'": (
+        ["The site would run as celery-web on w1", "which belongs to celery: set `cluster_web_user`", "chown"],
+        {"groups": {"web": {"w1": {}}}, "extra": {"preflight_said": has("/var/lib/celery/web/home")}},
     ),
     "a second project on the same hosts": (
         [

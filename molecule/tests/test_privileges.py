@@ -6,6 +6,7 @@ put right or refused, and nothing outside of it is touched.
 """
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -18,11 +19,11 @@ SCRIPTS = Path(__file__).parent / "host_scripts"
 SERVICE_USERS = ("rabbitmq", "redis", "prometheus", "haproxy", "keepalived_script")
 
 # systemd-tmpfiles is made for folders such as /tmp: it follows no link in them. The kernel cuts its name.
-CLEANER, CLEANED = "systemd-tmpfile", ["/var/lib/celery/tmp"]
+CLEANER, CLEANED = "systemd-tmpfile", ["/var/lib/celery/tmp", "/var/lib/celery/web/tmp"]
 
 
 def users_of(member):
-    return [member.expect("celery_app_user"), *SERVICE_USERS]
+    return [member.expect("celery_app_user"), member.expect("web_user"), *SERVICE_USERS]
 
 
 def run_script(member, name, *arguments):
@@ -90,9 +91,9 @@ def test_no_service_may_write_where_root_works(member):
     ]
     # Each user that exists says its name, and what succeeds.
     script = shlex.quote("\n".join(["id --user --name", *tries, "true"]))
-    as_user = f"setpriv --reuid=$user --regid=$user --init-groups -- sh -c {script}"
+    command = f"setpriv --reuid=$user --regid=$user --init-groups -- sh -c {script}"
     users = users_of(member)
-    each = f"for user in {shlex.join(users)}; do if id $user >/dev/null 2>&1; then {as_user}; fi; done"
+    each = f"for user in {shlex.join(users)}; do if id $user >/dev/null 2>&1; then {command}; fi; done"
     said = member.run("sh -c %s", each).splitlines()
     assert said
     assert set(said) <= set(users), said
@@ -105,6 +106,88 @@ def test_settings_and_releases_are_roots(worker):
     assert foreign == ""
 
 
+def as_user(member, user, script):
+    """What a script prints that runs as a user."""
+    return member.run(f"setpriv --reuid={user} --regid={user} --init-groups -- sh -c %s", script)
+
+
+# What a worker's user tries on the site: {pid} is its process.
+TRIES_ON_THE_SITE = {
+    "read its settings": "cat {settings}/webconfig.py",
+    "list its settings": "ls {settings}",
+    "change its settings": "touch {settings}/webconfig.py",
+    "change its release": "touch {release}/trap.py",
+    "read its files": "ls /var/lib/celery/web/home",
+    "write its files": "touch /var/lib/celery/web/home/trap /var/lib/celery/web/trap",
+    "write its temporary files": "touch /var/lib/celery/web/tmp/trap",
+    "write its static files": "touch {static}/trap",
+    "write its log": "echo trap >> /var/log/celery/web.log",
+    "stop it": "kill -0 {pid}",
+    "read its environment": "cat /proc/{pid}/environ",
+    "read its memory": "head -c 1 /proc/{pid}/mem",
+    "look at what it has open": "ls /proc/{pid}/fd/",
+}
+
+
+def test_a_worker_can_neither_change_nor_stop_the_site(site):
+    pid = site.pid("web")
+    environment = dict(
+        word.partition("=")[::2] for word in site.run(f"cat /proc/{pid}/environ").split("\0") if "=" in word
+    )
+    places = {
+        "pid": pid,
+        "settings": environment["CELERY_EXTRA_SETTINGS"],
+        "release": environment["PATH"].partition(":")[0],
+        "static": site.expect("celery_app_environment").get("STATIC_ROOT", "/var/lib/celery/web/home"),
+    }
+    tries = "\n".join(
+        f"({command.format(**places)}) >/dev/null 2>&1 && echo {shlex.quote(what)}"
+        for what, command in TRIES_ON_THE_SITE.items()
+    )
+    worker, own = site.expect("celery_app_user"), site.expect("web_user")
+    assert worker != own
+    assert as_user(site, worker, f"{tries}\ntrue") == ""
+    # The site itself may do most of that, so it is the user that is refused.
+    may = set(
+        as_user(site, own, f"{tries}\ntrue; rm -f {places['static']}/trap /var/lib/celery/web/*/trap").splitlines()
+    )
+    assert may >= {"read its settings", "write its static files", "write its temporary files", "stop it"}
+    assert not may & {"change its settings", "change its release", "write its log"}
+
+
+def test_the_site_can_neither_change_nor_stop_a_worker(site):
+    pid = site.pid(site.expect("celery_worker_programs")[0]["name"])
+    tries = [
+        f"kill -0 {pid}",
+        f"cat /proc/{pid}/environ",
+        *(f"touch /var/lib/celery/{name}/trap" for name in ("home", "tmp")),
+    ]
+    script = "\n".join(f"({one}) >/dev/null 2>&1 && echo {shlex.quote(one)}" for one in tries)
+    assert as_user(site, site.expect("web_user"), f"{script}\ntrue") == ""
+
+
+def test_the_site_has_its_own_user_and_folders(site):
+    pid, user = site.pid("web"), site.expect("web_user")
+    assert site.run(f"ps -o user:32= -p {pid}").strip() == user
+    assert {"HOME=/var/lib/celery/web/home", "TMPDIR=/var/lib/celery/web/tmp"} <= set(
+        site.run(f"cat /proc/{pid}/environ").split("\0")
+    )
+    for name in ("home", "tmp"):
+        folder = site.host.file(f"/var/lib/celery/web/{name}")
+        assert (folder.user, folder.group, folder.mode) == (user, user, 0o700)
+
+
+def test_what_root_runs_of_the_project_has_no_terminal_of_roots(worker):
+    """In a terminal that `script` makes, as root has one."""
+    run = f"/opt/celery/{worker.expect('celery_app_name')}/run"
+    # Once in a terminal of its own, once beside a pipe, where there is none.
+    lines = f"tty; {run} tty; {run} sh -c ': </dev/tty' 2>&1 | cat"
+    shown = worker.run("script --quiet --return --command %s /dev/null", lines)
+    terminals = re.findall("/dev/pts/[0-9]+", shown)
+    assert len(set(terminals)) == len(terminals) == 2, shown
+    assert "cannot open /dev/tty" in shown
+
+
 @pytest.mark.cluster
 @pytest.mark.lengthy
 def test_what_an_earlier_version_left_open_is_put_right_or_refused(monitors, workers, playbook):
@@ -115,14 +198,17 @@ def test_what_an_earlier_version_left_open_is_put_right_or_refused(monitors, wor
         host.run("mkdir -p /root/victim")
         host.run("sh -c 'echo mine > /root/victim/file'")
         host.run(f"chown {user}: /var/log/celery /var/lib/celery")
-    as_user = f"setpriv --reuid={user} --regid={user} --init-groups -- sh -c %s"
     monitor.run("supervisorctl stop flower-presence")
-    monitor.run(
-        as_user, "cd /var/log/celery && mv flower-presence.log kept.log && ln -s /root/victim/file flower-presence.log"
+    as_user(
+        monitor,
+        user,
+        "cd /var/log/celery && mv flower-presence.log kept.log && ln -s /root/victim/file flower-presence.log",
     )
-    monitor.run(as_user, "mkfifo /var/log/celery/trap.log")
+    as_user(monitor, user, "mkfifo /var/log/celery/trap.log")
     worker.run("supervisorctl stop beat")
-    worker.run(as_user, "mv /var/lib/celery/beat /var/lib/celery/beat.kept && ln -s /root/victim /var/lib/celery/beat")
+    as_user(
+        worker, user, "mv /var/lib/celery/beat /var/lib/celery/beat.kept && ln -s /root/victim /var/lib/celery/beat"
+    )
     try:
         output, _ = playbook("playbooks/site.yml", "--tags", "flower,celery_beat", expect_success=False)
         # What could be put right is; a link that may be wanted is not removed.

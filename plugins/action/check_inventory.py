@@ -195,11 +195,16 @@ class ActionModule(ActionBase):
         for host in hosts:
             found = values.setdefault(host.name, {})
             failed: dict[str, AnsibleError] = {}
+            wrong: set[str] = set()
             for name in [*specs, *thresholds]:
                 spec, raw = specs.get(name, {"type": "raw"}), host.given.get(name)
                 key = (name, id(raw))
                 if key in constant:
                     found[name] = constant[key]
+                    continue
+                # Facts stand after those that they follow from.
+                if not wrong.isdisjoint(names_in(raw)):
+                    wrong.add(name)
                     continue
                 try:
                     value = host.value(name)
@@ -210,6 +215,8 @@ class ActionModule(ActionBase):
                     found[name] = value
                     if not names_in(raw) and isinstance(raw, int | float | str | list | dict):
                         constant[key] = value
+                else:
+                    wrong.add(name)
             # Another one may be why one fails.
             first = [name for name in failed if names_in(host.given.get(name)).isdisjoint(failed.keys() - {name})]
             for name, error in failed.items():

@@ -205,6 +205,7 @@ def nftables(file, _roles):
 VALIDATORS = {
     "60warren-upgrades": apt,
     "celery.conf": tmpfiles,
+    "celery-web.conf": tmpfiles,
     "firewall.nft": nftables,
     "haproxy.cfg": haproxy,
     "keepalived.conf": keepalived,

@@ -12,8 +12,8 @@ from typing import Any
 
 # Written on every host, before anything else of the kit.
 DEPLOYED = "/etc/sysctl.d/60-warren.conf"
-# What the project's user owns, since the first deployment, and where its home is.
-PROJECT_HOME, USER_HOME = "/var/lib/celery/home", "/var/lib/celery"
+# What the project's user owns, since the first deployment, and what the site's. The folder around is each one's home.
+PROJECT_HOME, SITE_HOME = "/var/lib/celery/home", "/var/lib/celery/web/home"
 # Debian's RabbitMQ has a random cookie after its first start. Beside this command it is the kit's.
 COOKIE, COOKIE_IS_OURS = "/var/lib/rabbitmq/.erlang.cookie", "/usr/local/sbin/rabbitmq-status"
 # The role celery_app writes it for each project; a folder without it is somebody else's.
@@ -169,6 +169,7 @@ class Wanted:
     releases: list[str]
     app_name: str
     app_user: str
+    web_user: str
     default_python: bool
     python_wanted: str
     c_publisher: bool
@@ -220,7 +221,7 @@ def _list(value: str | list[str]) -> list[str]:
 
 def files_to_read(services: Iterable[dict], time_zone: str) -> list[str]:
     """Return the files that the rules ask for, for the module read_host; `services` is `kit_services`."""
-    own = [DEPLOYED, PROJECTS, PROJECT_HOME, COOKIE_IS_OURS, ZONES, f"{ZONES}/{time_zone}"]
+    own = [DEPLOYED, PROJECTS, PROJECT_HOME, SITE_HOME, COOKIE_IS_OURS, ZONES, f"{ZONES}/{time_zone}"]
     return own + [service["file"] for service in services if "file" in service]
 
 
@@ -261,26 +262,40 @@ def python_of_the_project(host: Host, wanted: Wanted) -> Iterator[str]:
 
 
 def user_of_the_project(host: Host, wanted: Wanted) -> Iterator[str]:
-    if not host.has_project:
-        return
-    user, left, about = wanted.app_user, host.files.get(PROJECT_HOME), host.users.get(wanted.app_user)
+    if host.has_project:
+        yield from _unfit_user(host, wanted.app_user, "project's programs", "cluster_app_user", PROJECT_HOME)
+
+
+def user_of_the_site(host: Host, wanted: Wanted) -> Iterator[str]:
+    if "web" in host.parts and wanted.web_user != wanted.app_user:
+        yield from _unfit_user(host, wanted.web_user, "site", "cluster_web_user", SITE_HOME)
+
+
+def _unfit_user(host: Host, user: str, who: str, name: str, home: str) -> Iterator[str]:
+    """Say why a user cannot run something.
+
+    :param who: what it runs; `name` is the input.
+    :param home: the folder that the user owns, in the one that Debian has as the user's home.
+    """
+    left, about = host.files.get(home), host.users.get(user)
     if left and left.owner != user:
+        stop = "all" if name == "cluster_app_user" else "web"
         yield (
-            f"The project's programs would run as {user} on {host.name}, and could not write {PROJECT_HOME}, which "
-            f"belongs to {left.owner or 'nobody'}: set `cluster_app_user` to that user again. To change it, first "
-            f"type there `sudo supervisorctl stop all; sudo useradd --system --user-group {user}; sudo chown "
-            f"--recursive {user}: {PROJECT_HOME}`."
+            f"The {who} would run as {user} on {host.name}, and could not write {home}, which "
+            f"belongs to {left.owner or 'nobody'}: set `{name}` to that user again. To change it, first "
+            f"type there `sudo supervisorctl stop {stop}; sudo useradd --system --user-group {user}; sudo chown "
+            f"--recursive {user}: {home}`."
         )
-    elif about and not left and not _is_for_programs(about):
+    elif about and not left and not _is_for_programs(about, home):
         yield (
             f"{host.name} has a user {user} already, who is somebody's own (home {about.home}, shell "
-            f"{about.shell}), and the project's programs would run as this user, with another home and no login: "
-            "set `cluster_app_user` to a name that no host has."
+            f"{about.shell}), and the {who} would run as this user, with another home and no login: "
+            f"set `{name}` to a name that no host has."
         )
 
 
-def _is_for_programs(user: User) -> bool:
-    return user.home == USER_HOME and user.shell.rpartition("/")[2] in NO_LOGIN
+def _is_for_programs(user: User, home: str) -> bool:
+    return user.home == home.removesuffix("/home") and user.shell.rpartition("/")[2] in NO_LOGIN
 
 
 def own_address(host: Host, wanted: Wanted) -> Iterator[str]:
@@ -387,6 +402,7 @@ EACH: list[Callable[[Host, Wanted], Iterator[str]]] = [
     one_project,
     python_of_the_project,
     user_of_the_project,
+    user_of_the_site,
     own_address,
     free_ports,
     services_of_somebody_else,
