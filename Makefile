@@ -1,6 +1,6 @@
 # Each target is one or two commands that also work when typed by hand.
 .PHONY: site lab lab-down test test-rest test-part test-quick lint unit unit-quick unit-lengthy lab-checks molecule drills benchmarks
-.PHONY: profile
+.PHONY: lifecycle profile
 
 # Make a folder of your own for a cluster, with an inventory to fill in: `make site DIR=../shop`.
 site: bootstrap
@@ -61,6 +61,10 @@ molecule: bootstrap
 RUNS = 1
 drills: bootstrap
 	. .venv/bin/activate && playbooks/drills/all --stock $(RUNS)
+
+# Operations on the running lab under a load of 50 tasks a second, each counted: new secrets, and TLS between brokers. An hour.
+lifecycle: bootstrap
+	. .venv/bin/activate && pytest -v molecule/tests -m lifecycle
 
 # Measure messages and publishers on the running lab; prints two tables.
 benchmarks: bootstrap

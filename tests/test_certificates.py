@@ -8,16 +8,17 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 NAMES = ["mq1", "192.0.2.11", "rabbitmq"]
+SERVER, CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
 NOW = datetime.datetime.now(datetime.UTC)
 
 
 class Made:
     """A key and a certificate in files of a folder; `by` has signed it, or it itself."""
 
-    def __init__(self, folder, name, names=(), by=None, begin=-1, end=10, authority=False):
+    def __init__(self, folder, name, names=(), by=None, begin=-1, end=10, authority=False, usage=()):
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         builder = (
@@ -38,6 +39,8 @@ class Made:
                 for one in names
             ]
             builder = builder.add_extension(x509.SubjectAlternativeName(general), critical=False)
+        if usage:
+            builder = builder.add_extension(x509.ExtendedKeyUsage(usage), critical=False)
         certificate = builder.sign((by or self).key, hashes.SHA256())
         self.text = certificate.public_bytes(serialization.Encoding.PEM).decode()
         self.file, self.key_file = folder / f"{name}.crt", folder / f"{name}.key"
@@ -63,6 +66,17 @@ def test_a_certificate_that_fits_is_right(tmp_path, authority):
     assert problems(Made(tmp_path, "host", NAMES, by=authority), authority) == []
     assert certificates.certificate_problems(str(authority.file), str(authority.key_file), [], "") == []
     assert certificates.certificate_bundle_problems([str(authority.file)]) == []
+
+
+def test_a_certificate_for_servers_only_is_not_one_of_a_client(tmp_path, authority):
+    """Most authorities give out no others."""
+    for usage, fits in (([SERVER], False), ([SERVER, CLIENT], True), ([], True)):
+        made = Made(tmp_path, "host", NAMES, by=authority, usage=usage)
+        given = (str(made.file), str(made.key_file), NAMES, str(authority.file))
+        assert certificates.certificate_problems(*given) == []
+        said = certificates.certificate_problems(*given, client=True)
+        assert fits or said[0].startswith(f"{made.file} is not for clients, and brokers are clients of each other: ")
+        assert len(said) == (not fits)
 
 
 def test_a_certificate_of_an_authority_between_is_right_with_that_behind_it(tmp_path, authority):

@@ -3,7 +3,14 @@
 import json
 
 import pytest
-from cluster_changes import abandoned_queues, changed_queues, former_users, left_virtual_hosts, wrong_members
+from cluster_changes import (
+    abandoned_queues,
+    changed_queues,
+    former_users,
+    left_virtual_hosts,
+    other_links,
+    wrong_members,
+)
 
 POLICIES = [{"name": "ha", "pattern": "^(default|mail)$"}]
 
@@ -195,3 +202,15 @@ def test_a_wrong_member_is_said_with_what_to_type(said, hosts, beginning, end):
 def test_a_virtual_host_with_queues_is_not_left_for_a_new_one(found, said):
     hosts = [{"name": name, "queues": queues} for name, queues in found.items()]
     assert left_virtual_hosts([SAID[3], broker(virtual_hosts=hosts)], "shop") == said
+
+
+def test_brokers_that_speak_otherwise_with_each_other_are_named():
+    """One of an earlier version of the kit does not say, and has no TLS there."""
+    said = [
+        broker(node="rabbit@mq1", tls_between_nodes=True),
+        broker(node="rabbit@mq2", tls_between_nodes=False),
+        broker(node="rabbit@mq3"),
+        *SAID[2:],
+    ]
+    assert other_links(said, True) == ["mq2", "mq3"]
+    assert other_links(said, False) == ["mq1"]

@@ -1001,6 +1001,10 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         ],
         {"groups": {"rabbitmq": {"mq1": {"cluster_queues": [{"name": "default", "routes": ["*"]}]}}}},
     ),
+    "brokers that have no certificates for TLS": (
+        ["Brokers have no certificates to speak TLS with each other: set `cluster_tls: true`"],
+        {"variables": {"cluster_tls_between_brokers": True}},
+    ),
     "a vhost of one host": (
         ["`cluster_vhost` is a fact about the whole cluster, but w1 has another value"],
         {"groups": {"celery_workers": {"w1": {"cluster_vhost": "other"}}}},

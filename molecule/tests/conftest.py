@@ -20,6 +20,7 @@ import tempfile
 import time
 import urllib.parse
 import urllib.request
+import uuid
 from operator import itemgetter
 from pathlib import Path
 
@@ -398,3 +399,31 @@ def count_tasks(publishers, workers):
         return {name: len(done) for name, done in executed.items()}
 
     return count
+
+
+@pytest.fixture
+def load(publishers, ledger):
+    """Start 50 tasks a second: load() -> a function that ends them, and fails when an accepted one was not done."""
+    sender, units = publishers[0], []
+
+    def start():
+        run, unit = f"load-{uuid.uuid4()}", f"warren-load-{len(units)}"
+        units.append(unit)
+        limits = f"systemd-run --quiet --collect --unit={unit} --property=RuntimeMaxSec=1500"
+        words = (sender.expect("celery_app_name"), run)
+        sender.run(f"{limits} /opt/celery/%s/run ledger submit --run %s --rate 50 --seconds 1500", *words)
+
+        def end():
+            sender.run(f"systemctl stop {unit}")
+            folder = sender.expect("celery_app_environment")["LEDGER_DIR"]
+            lines = sender.run("sh -c %s", f"cat {folder}/{run}/accepted-*.jsonl").splitlines()
+            accepted = {json.loads(line)["number"] for line in lines}
+            done = {record["number"] for record in ledger(run, len(accepted), seconds=120)}
+            assert len(accepted) > 1000
+            assert accepted - done == set()
+
+        return end
+
+    yield start
+    for unit in units:
+        sender.run(f"sh -c 'systemctl stop {unit} 2>&1 || true'")

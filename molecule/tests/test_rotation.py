@@ -5,14 +5,13 @@ import os
 import signal
 import subprocess
 import time
-import uuid
 from pathlib import Path
 
 import kit
 import pytest
 from kit import PROJECT
 
-pytestmark = [pytest.mark.cluster, pytest.mark.disruptive, pytest.mark.lengthy]
+pytestmark = [pytest.mark.cluster, pytest.mark.disruptive, pytest.mark.lengthy, pytest.mark.lifecycle]
 
 # All but that of the publishers, as which the load itself is logged in.
 NAMES = (
@@ -22,34 +21,6 @@ NAMES = (
 
 
 STARTED = "systemctl show --property=MainPID --property=ActiveEnterTimestamp rabbitmq-server"
-
-
-@pytest.fixture
-def load(publishers, ledger):
-    """Start it: load() -> a function that ends it, and fails when an accepted task was not done."""
-    sender, units = publishers[0], []
-
-    def start():
-        run, unit = f"rotation-{uuid.uuid4()}", f"warren-load-{len(units)}"
-        units.append(unit)
-        limits = f"systemd-run --quiet --collect --unit={unit} --property=RuntimeMaxSec=1500"
-        words = (sender.expect("celery_app_name"), run)
-        sender.run(f"{limits} /opt/celery/%s/run ledger submit --run %s --rate 50 --seconds 1500", *words)
-
-        def end():
-            sender.run(f"systemctl stop {unit}")
-            folder = sender.expect("celery_app_environment")["LEDGER_DIR"]
-            lines = sender.run("sh -c %s", f"cat {folder}/{run}/accepted-*.jsonl").splitlines()
-            accepted = {json.loads(line)["number"] for line in lines}
-            done = {record["number"] for record in ledger(run, len(accepted), seconds=120)}
-            assert len(accepted) > 1000
-            assert accepted - done == set()
-
-        return end
-
-    yield start
-    for unit in units:
-        sender.run(f"sh -c 'systemctl stop {unit} 2>&1 || true'")
 
 
 @pytest.fixture

@@ -176,3 +176,35 @@ def test_another_authority_takes_over_without_a_lost_task(all_members, brokers, 
         assert "Verify return code: 0 (ok)" in shown
     _, recap = playbook("playbooks/site.yml", "--tags", "certificate")
     assert {name: host["changed"] for name, host in recap.items() if host["changed"]} == {}
+
+
+def links(brokers):
+    """Whether each broker speaks TLS with the others."""
+    return [json.loads(broker.run("rabbitmq-status"))["tls_between_nodes"] for broker in brokers]
+
+
+def assert_only_brokers_are_nodes(brokers):
+    """Who has the cookie needs a certificate of a broker, too."""
+    one, other = brokers[:2]
+    script = (SCRIPTS / "try_links.sh").read_text()
+    said = one.run("sh -c %s - %s", script, f"rabbit@{other.expect('rabbitmq_node_host')}", seconds=120).splitlines()
+    assert said == ["a broker: pong", "without TLS: pang", "without a certificate: pang", "another authority's: pang"]
+
+
+@pytest.mark.cluster
+@pytest.mark.disruptive
+@pytest.mark.lengthy
+@pytest.mark.lifecycle
+def test_all_brokers_change_how_they_speak_with_each_other(brokers, playbook, load):
+    """They must stop together, which is done only when somebody says so, and costs no accepted task."""
+    on, stop = ("-e", '{"cluster_tls_between_brokers":true}'), ("-e", '{"cluster_brokers_may_stop":true}')
+    end = load()
+    output, _ = playbook("playbooks/site.yml", *on, expect_success=False)
+    assert "speak with other brokers without TLS, and shall speak with it." in " ".join(output.split())
+    assert set(links(brokers)) == {False}
+    playbook("playbooks/site.yml", *on, *stop)
+    assert set(links(brokers)) == {True}
+    assert_only_brokers_are_nodes(brokers)
+    playbook("playbooks/site.yml", *stop)
+    assert set(links(brokers)) == {False}
+    end()

@@ -8,6 +8,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 
 def certificate_alternative_names(names: Iterable[str]) -> list[str]:
@@ -41,13 +42,16 @@ def certificate_bundle_problems(paths: Iterable[str]) -> list[str]:
     return [text for path in paths for text in certificate_problems(path, "", [], "")]
 
 
-def certificate_problems(certificate: str, key: str, names: Iterable[str], authority: str) -> list[str]:
+def certificate_problems(
+    certificate: str, key: str, names: Iterable[str], authority: str, client: bool = False
+) -> list[str]:
     """Return what is wrong with a certificate of the operator's, each as a sentence with what to do.
 
     :param certificate: the file with it, on this machine; what stands between it and the authority may follow in it.
     :param key: the file with its key; empty where there need not be one.
     :param names: what it must be valid for; empty for an authority's own.
     :param authority: the file with the authority's certificate; empty for an authority's own.
+    :param client: whether the host also shows it where it is a client.
     """
     try:
         own = _certificates(certificate)
@@ -57,6 +61,7 @@ def certificate_problems(certificate: str, key: str, names: Iterable[str], autho
         *_untimely(own[0], certificate),
         *_wrong_key(own[0], key, certificate),
         *_lacking_names(own[0], names, certificate),
+        *(_not_of_client(own[0], certificate) if client else []),
     ]
     if not authority:
         if not _may_sign(own[0]):
@@ -125,6 +130,19 @@ def _wrong_key(certificate: x509.Certificate, key: str, path: str) -> Iterator[s
     else:
         if private.public_key() != certificate.public_key():
             yield f"{key} does not belong to the certificate in {path}: give the two that belong together."
+
+
+def _not_of_client(certificate: x509.Certificate, path: str) -> Iterator[str]:
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        # It is for everything.
+        return
+    if ExtendedKeyUsageOID.CLIENT_AUTH not in usage:
+        yield (
+            f"{path} is not for clients, and brokers are clients of each other: have clientAuth added to its extended "
+            "key usage, or set `cluster_tls_between_brokers: false`."
+        )
 
 
 def _lacking_names(certificate: x509.Certificate, names: Iterable[str], path: str) -> Iterator[str]:

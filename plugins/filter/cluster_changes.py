@@ -1,7 +1,7 @@
 """Ansible's filters about brokers that run: what a deployment would do to their queues, and who belongs to them.
 
-They are `changed_queues`, `abandoned_queues`, `wrong_members`, `left_virtual_hosts`, `encryption_change` and
-`former_users`.
+They are `changed_queues`, `abandoned_queues`, `wrong_members`, `left_virtual_hosts`, `encryption_change`, `other_links`
+and `former_users`.
 """
 
 import json
@@ -197,6 +197,15 @@ def encryption_change(said: Iterable[Mapping[str, Any]], tls: bool, moves: bool)
     return ""
 
 
+def other_links(said: Iterable[Mapping[str, Any]], tls: bool) -> list[str]:
+    """Return the hosts of running brokers that speak with each other in the other way than the wanted one.
+
+    :param said: as above.
+    :param tls: whether the inventory wants TLS between them.
+    """
+    return [_host(broker["node"]) for broker in _running(said) if broker.get("tls_between_nodes", False) is not tls]
+
+
 def former_users(
     said: Iterable[Mapping[str, Any]], users: Iterable[Mapping[str, Any]], patterns: Iterable[str]
 ) -> dict[str, int]:
@@ -238,5 +247,6 @@ class FilterModule:
             "wrong_members": wrong_members,
             "left_virtual_hosts": left_virtual_hosts,
             "encryption_change": encryption_change,
+            "other_links": other_links,
             "former_users": former_users,
         }
