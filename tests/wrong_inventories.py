@@ -768,6 +768,13 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         ],
         {"variables": {"cluster_app_environment": {"CELERY_BROKER_URL": "redis://"}}},
     ),
+    "release commands with another broker": (
+        [
+            "`cluster_app_release_environment` cannot have this.",
+            "`CELERY_BROKER_URL`: leave it out, as tasks would go to another broker",
+        ],
+        {"variables": {"cluster_app_release_environment": {"CELERY_BROKER_URL": "redis://"}}},
+    ),
     "other settings by the environment": (
         ["`cluster_app_environment` cannot have this.", "`CELERY_CONFIG_MODULE`"],
         {"variables": {"cluster_app_environment": {"CELERY_CONFIG_MODULE": "shop"}}},
