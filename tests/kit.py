@@ -1,6 +1,7 @@
 """What several test files share: the repository, its inventories, and a way to run Ansible's commands."""
 
 import configparser
+import contextlib
 import json
 import os
 import platform
@@ -52,7 +53,7 @@ ANSIBLE_CFG.read(PROJECT / "ansible.cfg")
 CALLBACKS = ANSIBLE_CFG["defaults"]["callbacks_enabled"].replace(" ", "")
 
 
-def run(command, *arguments, **environment):
+def run(command, *arguments, seconds=120, **environment):
     """Run one of Ansible's commands in the repository, and return what it printed and its exit code."""
     return subprocess.run(
         [Path(sys.executable).parent / command, *map(str, arguments)],
@@ -67,7 +68,7 @@ def run(command, *arguments, **environment):
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=seconds,
         check=False,
     )
 
@@ -170,25 +171,48 @@ def alerts():
     return {rule["alert"]: rule for group in yaml.safe_load(alert_rules())["groups"] for rule in group["rules"]}
 
 
-def run_in_the_validators_image(*command, volumes):
-    """Run a command in the image of the daemons, which is built where it is missing, without a network."""
+def validators_options():
+    """What `podman run` needs for the image of the daemons, without a network; it is built where it is missing."""
     build = subprocess.run(
         [PROJECT / "tests/validators/build"], capture_output=True, text=True, timeout=600, check=False
     )
     assert build.returncode == 0, build.stderr
+    # Podman's own default limits cannot be set where the machine's hard limits are lower.
+    limits = ["--ulimit", f"nofile={resource.getrlimit(resource.RLIMIT_NOFILE)[1]}", "--ulimit", "nproc=32768"]
+    return ["--rm", "--network", "none", "--privileged", "--pids-limit", "-1", *limits], build.stdout.strip()
+
+
+def run_in_the_validators_image(*command, volumes):
+    """Run a command in the image of the daemons."""
+    options, image = validators_options()
+    mounts = [option for volume in volumes for option in ("-v", volume)]
     return subprocess.run(
-        [
-            PROJECT / "lab/podman",
-            *["run", "--rm", "--network", "none"],
-            # Podman's own default limits cannot be set where the machine's hard limits are lower.
-            *["--privileged", "--pids-limit", "-1"],
-            *["--ulimit", f"nofile={resource.getrlimit(resource.RLIMIT_NOFILE)[1]}", "--ulimit", "nproc=32768"],
-            *[option for volume in volumes for option in ("-v", volume)],
-            build.stdout.strip(),
-            *command,
-        ],
+        [PROJECT / "lab/podman", "run", *options, *mounts, image, *command],
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
+
+
+@contextlib.contextmanager
+def validators_container():
+    """A container of the image of the daemons in which nothing runs yet; yields its name."""
+    options, image = validators_options()
+    made = subprocess.run(
+        [PROJECT / "lab/podman", "run", "--detach", *options, image, "sleep", "infinity"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr
+    try:
+        yield made.stdout.strip()
+    finally:
+        subprocess.run(
+            [PROJECT / "lab/podman", "rm", "--force", "--time", "0", made.stdout.strip()],
+            capture_output=True,
+            timeout=300,
+            check=True,
+        )

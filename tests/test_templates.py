@@ -846,7 +846,7 @@ def test_the_validators_bite(bad, file, words):
     assert words in bad[file]
 
 
-def test_each_owner_may_log_in_from_each_client_and_from_nowhere_else(rendered):
+def test_each_group_may_log_in_from_each_client_and_from_nowhere_else(rendered):
     """Read as words: what PostgreSQL makes of them is the validator's to say."""
     for host, path in rendered.files("pg_hba.conf"):
         inputs = rendered.inputs[host]
@@ -855,8 +855,9 @@ def test_each_owner_may_log_in_from_each_client_and_from_nowhere_else(rendered):
         assert words[0] == ["local", "all", "all", "peer"]
         connections = "hostssl" if inputs["postgresql_tls"] else "host"
         assert sorted(words[1:]) == sorted(
-            [connections, f'"{database["name"]}"', f'"{database["owner"]}"', f"{address}/32", "scram-sha-256"]
+            [connections, f'"{name}"', f'+"{owner}",+"{group}"', f"{address}/32", "scram-sha-256"]
             for database in inputs["postgresql_databases"]
+            for name, owner, group in [(database["name"], database["owner"], database["data_group"])]
             for address in addresses
         )
 

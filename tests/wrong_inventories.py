@@ -1039,6 +1039,22 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
             "variables": {"redis_extra_config": {"protected-mode": "no", "requirepass": ""}},
         },
     ),
+    "a database with one name for two": (
+        ["`postgresql_databases` of db1 has the name of another: shop. Give each its own"],
+        {
+            "groups": {"postgresql": {"db1": {}}},
+            "variables": {
+                "postgresql_databases": [
+                    {
+                        "name": "shop",
+                        "owner": "shop",
+                        "data_group": "shop-data",
+                        "users": [{"name": "shop", "password": "kfR9/2pWq+Zt7w==", "rights": "data"}],
+                    }
+                ]
+            },
+        },
+    ),
     "a database that forgets": (
         [
             "`postgresql_extra_config` of db1 cannot have this.",

@@ -57,12 +57,13 @@ def psql(database, name, *environment):
 
 @pytest.fixture
 def login(database):
-    """The project's database, its owner and the password."""
+    """The project's database, the programs' user and the password."""
     (entry,) = database.expect("postgresql_databases")
-    return entry["name"], entry["owner"], entry["password"]
+    (user,) = [user for user in entry["users"] if user["rights"] == "data"]
+    return entry["name"], user["name"], user["password"]
 
 
-def test_postgresql_lets_the_owner_in_with_the_password_only(database, login):
+def test_postgresql_lets_programs_in_with_the_password_only(database, login):
     name, _, _ = login
     assert psql(database, name).stdout == "1\n"
     without = psql(database, name, "--unset=PGPASSWORD")
@@ -73,7 +74,7 @@ def test_postgresql_lets_the_owner_in_with_the_password_only(database, login):
     assert "password authentication failed" in wrong.stderr
 
 
-def test_postgresql_lets_the_owner_into_its_own_database_only(database):
+def test_postgresql_lets_programs_into_their_own_database_only(database):
     refused = psql(database, "postgres")
     assert refused.rc != 0
     assert "no pg_hba.conf entry" in refused.stderr
@@ -81,10 +82,10 @@ def test_postgresql_lets_the_owner_into_its_own_database_only(database):
 
 def test_postgresql_refuses_an_address_that_is_not_listed(database, login):
     """The host's own loopback address reaches PostgreSQL, but is no client's address."""
-    name, owner, _ = login
+    name, user, _ = login
     address, port = database.expect("postgresql_listen_address"), database.expect("postgresql_port")
     authority = database.expect("postgresql_tls").get("authority", "")
-    knock = f"python3 -c %s {address} {port} %s {owner} {name} %s"
+    knock = f"python3 -c %s {address} {port} %s {user} {name} %s"
     assert database.run(knock, KNOCK, address, authority).startswith("R")
     refused = database.run(knock, KNOCK, "127.0.0.1", authority)
     assert refused.startswith("E")

@@ -53,6 +53,7 @@ SHARED_SECRETS = {
     "secret_rabbitmq_beat": ["rabbitmq", "celery_beat"],
     "secret_rabbitmq_flower": ["rabbitmq", "monitoring"],
     "secret_database": ["postgresql", "celery"],
+    "secret_database_owner": ["postgresql", "celery"],
     "secret_django_key": ["celery"],
     "secret_keepalived": ["haproxy"],
     "secret_redis_results": ["redis", "celery"],
