@@ -114,6 +114,7 @@ REDIS = {
     "uptime_seconds": 61,
     "databases": {"0": {"keys": 3, "expire": 0}, "1": {"keys": 1, "expire": 1}},
 }
+USERS = ["migrations-0123", "programs-4567"]
 DATABASE = {"name": "warren", "version": "15.14", "connections": 3, "size_bytes": 8 * 1024**2}
 
 
@@ -161,9 +162,10 @@ def redis(**more):
     return said(json.dumps({"locks": REDIS | more}))
 
 
-def databases(*found):
+def databases(*found, superusers=(), users=USERS):
     # With a line for each, as json_agg writes them.
-    return said("[" + ", \n ".join(map(json.dumps, found)) + "]\n")
+    listed = "[" + ", \n ".join(map(json.dumps, found)) + "]"
+    return said(f'{{"databases" : {listed}, "superusers" : {json.dumps(superusers)}, "users" : {json.dumps(users)}}}\n')
 
 
 def project(release="1", **programs):
@@ -205,6 +207,7 @@ def cluster_facts():
                 "child_memory_kib": 262144,
                 "arguments": ["--without-gossip"],
                 "databases": ["warren"],
+                "database_users": USERS,
                 "scraped": {"node": ["w1"]},
             },
             "thresholds": kit.THRESHOLDS,

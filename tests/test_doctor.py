@@ -8,14 +8,17 @@ import pytest
 import yaml
 from cluster_facts import (
     ACTIVE,
+    DATABASE,
     EVENTS,
     HOST,
     POLICY,
     QUEUE,
+    USERS,
     beat,
     broker,
     certificates,
     cluster_facts,
+    databases,
     host,
     project,
     redis,
@@ -237,6 +240,30 @@ def test_where_all_is_well_every_check_is_ok(facts):
             broker(DEFAULT, users=[{"user": "bob", "tags": ["administrator"]}]),
             "the user bob is an administrator, who may do everything",
             "on a broker `rabbitmqctl set_user_tags USER`, with the name above",
+        ),
+        (
+            "nobody else uses the database",
+            "mon1",
+            "postgresql",
+            databases(DATABASE, superusers=["bob"]),
+            "the user bob is a superuser, who may do everything",
+            "on mon1 `runuser -u postgres -- psql --command='ALTER ROLE \"USER\" NOSUPERUSER NOLOGIN'`",
+        ),
+        (
+            "nobody else uses the database",
+            "mon1",
+            "postgresql",
+            databases(DATABASE, users=[*USERS, "warren"]),
+            "the user warren is not in the inventory",
+            "playbooks/site.yml`, which removes former users of the kit's",
+        ),
+        (
+            "nobody else uses the database",
+            "mon1",
+            "postgresql",
+            databases(DATABASE, users=USERS[:1]),
+            "the user programs-4567 is missing",
+            "site.yml --tags postgresql",
         ),
         (
             "no task waits in a queue of nobody",
@@ -581,7 +608,8 @@ HOSTS = {
     "hosts find each other by name",
     "clocks agree",
 }
-INVENTORY = INVENTORYS_BROKER | RUNNING | PREFETCH | {"a task may be held for long enough"}
+DATABASES = {"nobody else uses the database"}
+INVENTORY = DATABASES | INVENTORYS_BROKER | RUNNING | PREFETCH | {"a task may be held for long enough"}
 
 
 @pytest.mark.parametrize(
@@ -632,6 +660,7 @@ INVENTORY = INVENTORYS_BROKER | RUNNING | PREFETCH | {"a task may be held for lo
             {"locks end"},
         ),
         ("mon1", "redis", said("{}"), "mon1: the host says nothing of its instance locks; there, type", {"locks end"}),
+        ("mon1", "postgresql", LATE, "mon1: no answer in time; there, type `pg_lsclusters`", DATABASES),
         ("mon1", "flower", {"status": -1, "msg": "refused"}, "mon1: refused; there, type", {"Flower sees the workers"}),
         ("w1", "celery_beat", LATE, "w1: no answer in time; there, type", {"the schedule is looked at"}),
         ("lb1", "host", LATE, "lb1: no answer in time", HOSTS),

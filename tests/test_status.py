@@ -277,7 +277,12 @@ UNREACHABLE = {"unreachable": True, "msg": "Failed to connect to the host via ss
             {"status": 200, "json": {"data": {}}},
             "mon1: the answer lacks data.result; there, type `systemctl status prometheus`",
         ),
-        ("mon1", "postgresql", without(databases(DATABASE), "version"), "mon1: the answer lacks version; there, type"),
+        (
+            "mon1",
+            "postgresql",
+            without(databases(DATABASE), "version"),
+            "mon1: the answer lacks databases.version;",
+        ),
         ("mon1", "web", {"status": 503, "msg": "HTTP Error 503: Service Unavailable"}, "mon1: HTTP Error 503: Service"),
     ],
 )

@@ -64,6 +64,7 @@ KINDS = {
     "schedulers": "no scheduler in this cluster",
     "locks": "no Redis in this cluster",
     "flower": "no Flower in this cluster",
+    "databases": "no database in this cluster",
     "inventory": "nothing in the inventory",
 }
 # A measured value, what is wrong, what repairs it, and perhaps more of what is not known.
@@ -357,6 +358,22 @@ def nobody_else_administers_the_brokers(cluster: Cluster) -> Result:
     wrong = [f"the user {shown(name)} is an administrator, who may do everything" for name in administrators]
     repair = f"on a broker `rabbitmqctl set_user_tags USER`, {NAMED} USER, which takes the tag away"
     return f"{len(administrators)} administrators", wrong, repair
+
+
+@check("nobody else uses the database", "databases", "inventory")
+def nobody_else_uses_the_database(cluster: Cluster) -> Result:
+    wanted = set(cluster.inventory.known["database_users"])
+    (server,) = cluster.databases.known.values()
+    wrong = [f"the user {shown(name)} is a superuser, who may do everything" for name in server.superusers]
+    for name in sorted(wanted ^ set(server.users)):
+        wrong.append(f"the user {shown(name)} " + ("is missing" if name in wanted else "is not in the inventory"))
+    if not server.superusers and set(server.users) <= wanted:
+        return f"{len(server.users)} users", wrong, deploy(cluster, "postgresql")
+    take = "runuser -u postgres -- psql --command='ALTER ROLE \"USER\" NOSUPERUSER NOLOGIN'"
+    whole = cluster.facts["commands"]["deploy"].partition(" --tags")[0]
+    repair = f"type `{whole}`, which removes former users of the kit's; of another, on "
+    repair += f"{next(iter(cluster.databases.known))} `{take}`, with the name above instead of USER"
+    return f"{len(server.superusers + server.users)} users", wrong, repair
 
 
 def _same(what: str, wanted: dict[str, tuple], found: dict[str, tuple]) -> tuple[str, list[str], set[str]]:

@@ -9,10 +9,11 @@ The facts, as playbooks/status/vars/facts.yml gives them:
     programs -- for each worker host its worker programs, each with a `name` and its `queues`
     answers -- for each host what it answered, by role, as the module ask_parts returns it
     asked -- for each host when it was asked and when it had answered, seconds since the epoch, a pair
-    expected -- what the roles' inputs say, or null where no host was asked: `databases`, their names; `scraped`, for
-        each job of Prometheus the names of its targets; `policies` and `users` as the role rabbitmq takes them;
-        `page_user` (whom management.yml makes), `longest_task_seconds`, `longest_countdown_seconds`,
-        `prefetch_multiplier`, `child_memory_kib` (0 is no limit), and `arguments`, which every worker program must have
+    expected -- what the roles' inputs say, or null where no host was asked: `databases` and `database_users`, their
+        names; `scraped`, for each job of Prometheus the names of its targets; `policies` and `users` as the role
+        rabbitmq takes them; `page_user` (whom management.yml makes), `longest_task_seconds`,
+        `longest_countdown_seconds`, `prefetch_multiplier`, `child_memory_kib` (0 is no limit), and `arguments`, which
+        every worker program must have
     thresholds -- from where on something is wrong, by the names of inventory/kit/thresholds.yml without
         `cluster_threshold_`
     commands -- what to type for the whole cluster: `verify`, `heal`, `parked`, `page_off`, and `deploy`, which a tag
@@ -236,6 +237,15 @@ class Database:
     version: str
     size_bytes: int
     connections: int
+
+
+@dataclass
+class DatabaseServer:
+    databases: list[Database]
+    # Beside `postgres`.
+    superusers: list[str]
+    # Those who may log in and have rights to one of the inventory's databases.
+    users: list[str]
 
 
 def wrong_thresholds(thresholds: dict) -> list[str]:
@@ -545,8 +555,8 @@ class Cluster:
         self.locks = self._locks()
         self.flower: Answers[dict[str, bool]] = self._read(groups.get("monitoring", []), read_flower)
         self.prometheus: Answers[list[Series]] = self._read(groups.get("monitoring", []), read_prometheus)
-        self.databases: Answers[list[Database]] = self._read(
-            groups.get("postgresql", [])[:1], said_by, "postgresql", "`pg_lsclusters`", list[Database]
+        self.databases: Answers[DatabaseServer] = self._read(
+            groups.get("postgresql", [])[:1], said_by, "postgresql", "`pg_lsclusters`", DatabaseServer
         )
         look = "`supervisorctl status web` and `tail /var/log/celery/web.log`"
         self.sites: Answers[dict] = self._read(groups.get("web", []), page_of, "web", look)

@@ -364,10 +364,10 @@ def database_section(cluster: Cluster) -> Section:
         "PostgreSQL",
         [Column("version", "version"), Column("size", "size_bytes", size), Column("connections", "connections")],
     )
-    for host, databases in section.known(cluster.databases):
-        for found in databases:
+    for host, server in section.known(cluster.databases):
+        for found in server.databases:
             section.add(f"{found.name}@{host}", values_of(found, ("version", "size_bytes", "connections")))
-        names = [found.name for found in databases]
+        names = [found.name for found in server.databases]
         for name in cluster.inventory.known.get("databases", []):
             if name not in names:
                 repair = f"type `{cluster.facts['commands']['deploy']} postgresql`"
