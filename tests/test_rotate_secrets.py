@@ -35,13 +35,10 @@ def said(secrets, *arguments):
     ("arguments", "words"),
     [
         ((), "Say which secret shall be new: `ansible-playbook -i"),
-        (("-e", "secret="), "database, database_owner, flower, haproxy_stats, keepalived, prometheus, rabbitmq_beat"),
+        (("-e", "secret="), "database, database_owner, django_key, erlang_cookie, flower, haproxy_stats, keepalived"),
         (("-e", "secret=flower,rabitmq"), "There is no secret rabitmq. There are database, database_owner"),
         (("-e", "secret=../flower"), "There is no secret ../flower."),
         (("-e", "secret=django_key"), "no Python file in {project} names Django's SECRET_KEY_FALLBACKS."),
-        (("-e", "secret=flower,database"), "database: PostgreSQL takes one password of a user"),
-        (("-e", "secret=erlang_cookie"), "erlang_cookie: all brokers must stop for it, as docs/runbook.md says"),
-        (("-e", "secret=flower,django_key"), "django_key: sessions and links with a signature end"),
         (("-e", "secret=flower", "--limit", "mq1"), "A host that is left out would keep the former secret."),
         (
             ("-e", "secret=flower", "-e", "secret_flower=Zt4-kqW9_pLm2"),
