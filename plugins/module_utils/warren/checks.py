@@ -18,7 +18,9 @@ MOST_SHOWN = 60
 # More would scroll away.
 MOST_SENTENCES = 100
 # Values of inputs with such names may hold a secret.
-HIDDEN = re.compile(r"password|secret|cookie|_urls?$|_users$|environment$|commands?$|config$|instances$|databases$")
+HIDDEN = re.compile(
+    r"password|secret|cookie|_urls?$|_users$|(app|build|release)_environment$|commands?$|config$|instances$|databases$"
+)
 
 
 class Complaints:
