@@ -45,7 +45,7 @@ unit: unit-quick unit-lengthy
 
 unit-quick:
 	lab/bootstrap redis-server rabbitmq-server
-	. .venv/bin/activate && pytest $(SIDE_BY_SIDE) -m "not lengthy" && pytest app/django
+	. .venv/bin/activate && pytest $(SIDE_BY_SIDE) -m "not lengthy" && pytest app/django && pytest tests/test_terminal.py
 
 unit-lengthy:
 	lab/bootstrap redis-server rabbitmq-server
