@@ -103,8 +103,10 @@ def test_a_task_sent_from_one_host_is_done_on_the_other(workers, count_tasks):
         assert all(done[other.name] > 0 for other in workers if other is not sender)
 
 
-def test_an_event_consumer_has_a_bounded_queue(publisher, queues):
-    module = publisher.expect("celery_app_module")
+def test_an_event_consumer_has_a_bounded_queue(workers, queues):
+    """On a host of workers: where programs only send tasks, their user may not read events."""
+    reader = workers[0]
+    module = reader.expect("celery_app_module")
 
     def event_queues():
         return {name: queue for name, queue in queues().items() if name.startswith("celeryev")}
@@ -112,15 +114,15 @@ def test_an_event_consumer_has_a_bounded_queue(publisher, queues):
     # A Flower has one, too.
     before = event_queues()
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        watching = pool.submit(publisher.app, "celery", "-A", module, "events", "--dump", seconds=8)
+        watching = pool.submit(reader.app, "celery", "-A", module, "events", "--dump", seconds=8)
         found = {}
         while not watching.done() and not found:
             time.sleep(0.5)
             found = {name: queue for name, queue in event_queues().items() if name not in before}
         watching.result()
     (queue,) = found.values()
-    assert queue["arguments"]["x-message-ttl"] == publisher.expect("celery_app_event_queue_ttl_seconds") * 1000
-    assert queue["arguments"]["x-expires"] == publisher.expect("celery_app_event_queue_expires_seconds") * 1000
+    assert queue["arguments"]["x-message-ttl"] == reader.expect("celery_app_event_queue_ttl_seconds") * 1000
+    assert queue["arguments"]["x-expires"] == reader.expect("celery_app_event_queue_expires_seconds") * 1000
     assert queue["policy"] == "celery-events"
 
 
