@@ -129,6 +129,7 @@ TRIES_ON_THE_SITE = {
 }
 
 
+@pytest.mark.django
 def test_a_worker_can_neither_change_nor_stop_the_site(site):
     pid = site.pid("web")
     environment = dict(
@@ -155,6 +156,7 @@ def test_a_worker_can_neither_change_nor_stop_the_site(site):
     assert not may & {"change its settings", "change its release", "write its log"}
 
 
+@pytest.mark.django
 def test_the_site_can_neither_change_nor_stop_a_worker(site):
     pid = site.pid(site.expect("celery_worker_programs")[0]["name"])
     tries = [
@@ -166,6 +168,7 @@ def test_the_site_can_neither_change_nor_stop_a_worker(site):
     assert as_user(site, site.expect("web_user"), f"{script}\ntrue") == ""
 
 
+@pytest.mark.django
 def test_the_site_has_its_own_user_and_folders(site):
     pid, user = site.pid("web"), site.expect("web_user")
     assert site.run(f"ps -o user:32= -p {pid}").strip() == user
