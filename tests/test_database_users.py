@@ -311,4 +311,6 @@ def test_former_users_log_in_until_nobody_does_and_then_no_more(server):
     assert server.printed == "t"
     assert server.psql("SELECT nspowner::regrole FROM pg_namespace WHERE nspname = 'by_mistake'") == ""
     assert server.printed == "shop"
+    # The next run gives the group its rights to that.
+    assert "changed=1" in server.run("objects", "health", "retire")
     assert "changed=0" in server.run("objects", "health", "retire")

@@ -407,7 +407,8 @@ def values_at(value, keys):
     """What a value of an input holds at a path of its options, in each of its elements that have it."""
     found = value if isinstance(value, list) else [value]
     for key in keys:
-        found = [part for item in found if key in item for part in [item[key]]]
+        parts = [item[key] for item in found if key in item]
+        found = [item for part in parts for item in (part if isinstance(part, list) else [part])]
     return found
 
 

@@ -653,7 +653,7 @@ def test_celery_takes_the_schedule(scheduled, scheduler, monkeypatch):
     inputs = rendered.inputs[host]
     module, app = load_beat_settings(path, monkeypatch)
     # All that the other programs have, and nothing that Celery does not know but what is RedBeat's.
-    assert app.conf.broker_url == inputs["celery_app_broker_urls"]
+    assert app.conf.broker_url == inputs["celery_beat_broker_urls"]
     names = {name for name in vars(module) if name.islower() and not name.startswith("_")}
     unknown = {name for name in names - SETTING_KEYS if not name.startswith("redbeat_")}
     assert unknown == {"crontab"}
@@ -807,6 +807,7 @@ def bad(tmp_path_factory):
         ("mq1", "rabbitmq-watchdog.service", "Restat=always"),
         ("mq1", "rabbitmq-watchdog.timer", "[Timr]"),
         ("mq1", "started-config.conf", "TimeoutStopSecs=3"),
+        ("mq1", "inter_node_tls.config", "[{client, [{verify, verify_pear}]}]."),
         ("mq1", "rabbitmq-env.conf", 'NODENAME="rabbit@mq1'),
         ("w1", "celery-workers.conf", "killasgruop=true"),
         ("w1", "celery-beat.conf", "autorestrat=true"),
@@ -829,6 +830,7 @@ def bad(tmp_path_factory):
         ("mq1/rabbitmq/rabbitmq-watchdog.service", "Restat"),
         ("mq1/rabbitmq/rabbitmq-watchdog.timer", "Timr"),
         ("mq1/rabbitmq/rabbitmq-server.service.d/started-config.conf", "TimeoutStopSecs"),
+        ("mq1/rabbitmq/inter_node_tls.config", "verify_pear"),
         ("mq1/rabbitmq/rabbitmq-env.conf", "Unterminated quoted string"),
         ("w1/celery_worker/celery-workers.conf", "killasgruop"),
         ("w1/celery_beat/celery-beat.conf", "autorestrat"),

@@ -79,6 +79,19 @@ def enabled_plugins(file, _roles):
     return complaint("erl", "-noinput", "-boot", "start_clean", "-eval", code)
 
 
+def inter_node_tls(file, _roles):
+    """What Erlang's TLS says of the options of a server and of a client. A role without TLS writes no options."""
+    code = f"""
+        {{ok, Terms}} = file:consult("{file}"),
+        {{ok, _}} = application:ensure_all_started(ssl),
+        Ask = fun(server, Options) -> ssl:listen(0, Options);
+                 (client, Options) -> ssl:connect("127.0.0.1", 1, Options) end,
+        Wrong = [{{Side, Why}} || {{Side, Options}} <- lists:append(Terms),
+                                  {{error, {{options, Why}}}} <- [Ask(Side, Options)]],
+        case Wrong of [] -> halt(0); _ -> io:format("~p~n", [Wrong]), halt(1) end."""
+    return complaint("erl", "-noinput", "-boot", "start_clean", "-eval", code)
+
+
 def shell(file, _roles):
     return complaint("sh", "-n", file)
 
@@ -208,6 +221,7 @@ VALIDATORS = {
     "celery-web.conf": tmpfiles,
     "firewall.nft": nftables,
     "haproxy.cfg": haproxy,
+    "inter_node_tls.config": inter_node_tls,
     "keepalived.conf": keepalived,
     "rabbitmq.conf": rabbitmq,
     "enabled_plugins": enabled_plugins,
