@@ -1,8 +1,11 @@
-"""A consumer for gevent and eventlet workers, whose remote control survives the loss of its connection.
+"""A consumer whose remote control survives the loss of its connection, and whose events wait for no broker.
 
-In these workers, Celery uses a separate connection for remote control, and ends its loop at the first error there. If
-the connection for tasks survives, as in a cluster that has lost one broker, nothing starts the loop again: the worker
-runs its tasks but does not answer `inspect ping`.
+In gevent and eventlet workers, Celery uses a separate connection for remote control, and ends its loop at the first
+error there. If the connection for tasks survives, as in a cluster that has lost one broker, nothing starts the loop
+again: the worker runs its tasks but does not answer `inspect ping`.
+
+In all workers, Celery would have each event confirmed where tasks are, and the worker would do nothing until then: for
+ever, if the answer is lost.
 """
 
 import contextlib
@@ -99,4 +102,11 @@ class Consumer(consumer.Consumer):
         default_steps = tuple(
             Control if step == "celery.worker.consumer.control:Control" else step
             for step in consumer.Consumer.Blueprint.default_steps
+        )
+
+    def connection_for_write(self, url=None, heartbeat=None):
+        """The connection for events. Celery makes no other with this."""
+        unconfirmed = {"confirm_publish": False}
+        return self.ensure_connected(
+            self.app.connection_for_write(url=url, heartbeat=heartbeat, transport_options=unconfirmed)
         )
