@@ -86,6 +86,9 @@ class Terminal:
         text = "\n".join(lines).replace("AS ", f"{how or f'{folder}/celery-as-user {USER}'} ")
         self.process, self.keyboard = pty.fork()
         if not self.process:
+            # As a login has it. Who starts the tests in the background has some ignored.
+            for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_DFL)
             os.chdir(folder)
             os.execv("/bin/bash", ["bash", "-c", text])
         self.shown = b""
@@ -95,6 +98,11 @@ class Terminal:
 
     def screen(self):
         """What it shows until the shell ends, without the carriage returns."""
+
+        def give_up(*_):
+            pytest.fail(f"the shell has not ended within {ENDS} s")
+
+        signal.signal(signal.SIGALRM, give_up)
         signal.alarm(ENDS)
         try:
             # The last one who has it open leaves: an error.
@@ -104,6 +112,7 @@ class Terminal:
             pass
         finally:
             signal.alarm(0)
+            # Whoever is left in the terminal gets SIGHUP.
             os.close(self.keyboard)
             os.waitpid(self.process, 0)
         return self.shown.decode().replace("\r", "")
