@@ -31,6 +31,9 @@ command=sleep 100
 autostart=false
 [program:it's"odd"]
 command=sleep 100
+[program:stays]
+command=sh -c 'trap "" TERM; while :; do sleep 1; done'
+stopwaitsecs=100
 """
 RUN = """
 set -e
@@ -48,10 +51,18 @@ END
 ask() { python3 /tmp/ask; }
 ask | grep -e ^warren_ -e ^node_textfile
 echo ---
+tell() {
+    touch /metrics/programs.prom
+    /roles/celery_app/files/celery-metrics /metrics/programs.prom /tmp/supervisor.sock 2>&1 || echo "exit code $?"
+    ask | grep ^warren_ || echo nothing
+}
+pid=$(cat /tmp/supervisord.pid)
 supervisorctl -c /given/supervisord.conf shutdown
+tell
+echo ---
+kill -KILL $pid
 sleep 1
-/roles/celery_app/files/celery-metrics /metrics/programs.prom /tmp/supervisor.sock 2>&1 || echo "exit code $?"
-ask | grep ^warren_ || echo nothing
+tell
 """
 
 
@@ -63,14 +74,14 @@ def said(tmp_path_factory):
         *["sh", "-c", RUN], volumes=[f"{folder}:/given:ro", f"{kit.PROJECT}/roles:/roles:ro"]
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout.partition("---")
+    return done.stdout.split("---")
 
 
 def test_the_exporter_tells_the_state_of_each_program(said):
     line = re.compile(r'^warren_program_uptime_seconds\{program="(.*)",state="(\w+)"\} (\d+)$', re.M)
     found = {name: (state, int(seconds)) for name, state, seconds in line.findall(said[0])}
     running = {name for name, (state, seconds) in found.items() if state == "RUNNING" and 1 <= seconds <= 60}
-    assert running == {"default", r"it's\"odd\""}
+    assert running == {"default", "stays", r"it's\"odd\""}
     assert (found["fatal"], found["off"]) == (("FATAL", 0), ("STOPPED", 0))
     assert found["again"] in (("BACKOFF", 0), ("STARTING", 0))
 
@@ -80,5 +91,7 @@ def test_the_exporter_tells_how_old_the_file_is(said):
     assert "node_textfile_scrape_error 0" in said[0]
 
 
-def test_what_supervisord_does_not_say_is_no_metric(said):
-    assert "Type `systemctl status supervisor`.\nexit code 1\nnothing" in said[2]
+@pytest.mark.parametrize(("when", "reason"), [(1, "SHUTDOWN_STATE"), (2, "Connection refused")])
+def test_what_supervisord_does_not_say_is_no_metric(said, when, reason):
+    assert "Type `systemctl status supervisor`.\nexit code 1\nnothing" in said[when]
+    assert reason in said[when]
