@@ -1,4 +1,4 @@
-"""A worker's events are news that may be lost: no worker waits for a broker to confirm them."""
+"""A worker's events and its answers to commands are news: no worker waits for a broker to confirm them."""
 
 import os
 import socket
@@ -22,6 +22,16 @@ app.config_from_envvar("CELERY_CONFIG_MODULE")
 @app.task(name="shop.pay")
 def pay():
     print("paid", flush=True)
+"""
+PUBLISHER = """
+import shop
+
+for _ in range(20):
+    if shop.app.control.ping(timeout=2, limit=1):
+        break
+else:
+    raise SystemExit("the worker does not answer")
+shop.pay.delay()
 """
 # `Confirm.Select-Ok`, as AMQP numbers its class and method.
 SELECTED = b"\x00\x55\x00\x0b"
@@ -61,7 +71,7 @@ class Forgetful:
 
 
 @pytest.mark.parametrize("pool", ["gevent", "prefork"])
-def test_a_worker_waits_for_no_confirm_of_its_events(port, tmp_path, pool):
+def test_a_worker_waits_for_no_confirm_of_its_news(port, tmp_path, pool):
     (tmp_path / "shop.py").write_text(SHOP)
     way = Forgetful(port)
     for name, through in (("worker", way.port), ("publisher", port)):
@@ -84,7 +94,7 @@ def test_a_worker_waits_for_no_confirm_of_its_events(port, tmp_path, pool):
         )
     try:
         subprocess.run(
-            ["python", "-c", "import shop; shop.pay.delay()"],
+            ["python", "-c", PUBLISHER],
             cwd=tmp_path,
             env=os.environ | environment | {"CELERY_CONFIG_MODULE": "publisher"},
             check=True,

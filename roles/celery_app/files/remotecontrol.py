@@ -1,14 +1,15 @@
-"""A consumer whose remote control survives the loss of its connection, and whose events wait for no broker.
+"""A consumer whose remote control survives the loss of its connection, and whose news waits for no broker.
 
 In gevent and eventlet workers, Celery uses a separate connection for remote control, and ends its loop at the first
 error there. If the connection for tasks survives, as in a cluster that has lost one broker, nothing starts the loop
 again: the worker runs its tasks but does not answer `inspect ping`.
 
-In all workers, Celery would have each event confirmed where tasks are, and the worker would do nothing until then: for
-ever, if the answer is lost.
+In all workers, Celery would have each event, and each answer to a command, confirmed where tasks are, and the worker
+would do nothing until then: for ever, if the confirm is lost.
 """
 
 import contextlib
+import copy
 import gc
 import signal
 import sys
@@ -18,11 +19,14 @@ import traceback
 from celery.utils.log import get_logger
 from celery.worker import consumer, pidbox
 from celery.worker.consumer import control
+from kombu import pools
 
 # The wait before the first try to reconnect; it doubles before each further try, up to the second value.
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1, 8
 # A worker that stops or reconnects waits for the current try. With gevent, Celery removes its setting for this timeout.
 CONNECT_SECONDS = 4
+
+UNCONFIRMED = {"confirm_publish": False}
 
 logger = get_logger(__name__)
 
@@ -93,6 +97,9 @@ class Control(control.Control):
         if self.is_green:
             self.box = Pidbox(c)
             self.start, self.stop, self.shutdown = self.box.start, self.box.stop, self.box.shutdown
+        # For answers only: commands that a task sends keep their confirms.
+        mailbox = self.box.node.mailbox = copy.copy(self.box.node.mailbox)
+        mailbox._producer_pool = pools.producers[c.app.connection_for_write(transport_options=UNCONFIRMED)]
 
 
 class Consumer(consumer.Consumer):
@@ -106,7 +113,6 @@ class Consumer(consumer.Consumer):
 
     def connection_for_write(self, url=None, heartbeat=None):
         """The connection for events. Celery makes no other with this."""
-        unconfirmed = {"confirm_publish": False}
         return self.ensure_connected(
-            self.app.connection_for_write(url=url, heartbeat=heartbeat, transport_options=unconfirmed)
+            self.app.connection_for_write(url=url, heartbeat=heartbeat, transport_options=UNCONFIRMED)
         )
