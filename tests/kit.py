@@ -171,10 +171,10 @@ def alerts():
     return {rule["alert"]: rule for group in yaml.safe_load(alert_rules())["groups"] for rule in group["rules"]}
 
 
-def validators_options():
-    """What `podman run` needs for the image of the daemons, without a network; it is built where it is missing."""
+def validators_options(release="bookworm"):
+    """What `podman run` needs for the image of a release's daemons, without a network. Builds it if it is missing."""
     build = subprocess.run(
-        [PROJECT / "tests/validators/build"], capture_output=True, text=True, timeout=600, check=False
+        [PROJECT / "tests/validators/build", release], capture_output=True, text=True, timeout=600, check=False
     )
     assert build.returncode == 0, build.stderr
     # Podman's own default limits cannot be set where the machine's hard limits are lower.
@@ -182,9 +182,9 @@ def validators_options():
     return ["--rm", "--network", "none", "--privileged", "--pids-limit", "-1", *limits], build.stdout.strip()
 
 
-def run_in_the_validators_image(*command, volumes):
-    """Run a command in the image of the daemons."""
-    options, image = validators_options()
+def run_in_the_validators_image(*command, volumes, release="bookworm"):
+    """Run a command in the image of a release's daemons."""
+    options, image = validators_options(release)
     mounts = [option for volume in volumes for option in ("-v", volume)]
     return subprocess.run(
         [PROJECT / "lab/podman", "run", *options, *mounts, image, *command],

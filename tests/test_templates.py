@@ -134,8 +134,8 @@ class Rendered:
         return [(path.relative_to(self.folder).parts[0], path) for path in sorted(self.folder.rglob(name))]
 
 
-def complaints(*folders):
-    """What the validators say of each file under each folder, in one run of their image."""
+def complaints(*folders, release="bookworm"):
+    """What a release's validators say of each file under each folder, in one run of their image."""
     done = kit.run_in_the_validators_image(
         *["python3", "-B", "/validators/check.py", "/roles"],
         *[f"/rendered/{number}" for number in range(len(folders))],
@@ -144,6 +144,7 @@ def complaints(*folders):
             f"{PROJECT}/roles:/roles:ro",
             f"{PROJECT}/tests/validators:/validators:ro",
         ],
+        release=release,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -206,11 +207,16 @@ def test_the_table_of_parts_has_what_the_roles_install(rendered):
         assert set(values["host_packages_of_roles"]) == of_roles, host
 
 
-@pytest.fixture(scope="session")
-def complained(render):
-    """What the validators say of each inventory's files, by its name."""
-    said = complaints(*(render(name).folder for name in INVENTORIES))
-    return dict(zip(INVENTORIES, said, strict=True))
+@pytest.fixture(scope="session", params=["bookworm", "trixie"])
+def complained(request, render):
+    """What a release's validators say of each inventory's files, by its name."""
+    said = complaints(*(render(name).folder for name in INVENTORIES), release=request.param)
+    # Debian 13's RabbitMQ mirrors no queues, and preflight refuses such a broker.
+    left_out = "/rabbitmq/" if request.param == "trixie" else None
+    return {
+        name: {file: complaint for file, complaint in files.items() if not left_out or left_out not in file}
+        for name, files in zip(INVENTORIES, said, strict=True)
+    }
 
 
 @pytest.mark.parametrize("inventory", INVENTORIES)

@@ -17,9 +17,9 @@ from pathlib import Path
 
 UNITS = Path("/etc/systemd/system")
 PROGRAMS = Path("/etc/supervisor/conf.d")
-POSTGRES = Path("/usr/lib/postgresql/15")
+(POSTGRES,) = Path("/usr/lib/postgresql").iterdir()
 # Debian's package has made it.
-DATABASE = Path("/var/lib/postgresql/15/main")
+DATABASE = Path(f"/var/lib/postgresql/{POSTGRES.name}/main")
 
 
 # Where the inventories and tests/unusual.yml say that the certificates are.
@@ -160,7 +160,8 @@ def pg_hba(file, _roles):
         [
             *["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"],
             *[POSTGRES / "bin/postgres", "--single", "-D", DATABASE],
-            *["-c", "config_file=/etc/postgresql/15/main/postgresql.conf", "-c", f"hba_file={readable}", "postgres"],
+            *["-c", f"config_file=/etc/postgresql/{POSTGRES.name}/main/postgresql.conf"],
+            *["-c", f"hba_file={readable}", "postgres"],
         ],
         input="SELECT count(*) AS rules, string_agg('line ' || line_number || ': ' || error, '; ') AS wrong"
         " FROM pg_hba_file_rules\n",
