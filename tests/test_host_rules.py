@@ -78,7 +78,8 @@ def hosts():
 
 
 WANTED = Wanted(
-    releases=["bookworm"],
+    releases=["bookworm", "trixie"],
+    broker_releases=["bookworm"],
     app_name="shop",
     app_user="celery",
     web_user="celery-web",
@@ -157,8 +158,12 @@ def user(host, home, shell):
 # The host, what is done to it, the words of the sentence in their order, and what differs in what is wanted.
 CASES = {
     "another Debian": (
-        *("w1", lambda host: changed(host, release="trixie")),
-        ["w1 runs Debian trixie", "install Debian 12 on it"],
+        *("w1", lambda host: changed(host, release="bullseye")),
+        ["w1 runs Debian bullseye", "12 (bookworm) and 13 (trixie)", "install one of them on it"],
+    ),
+    "a broker that mirrors no queues": (
+        *("mq1", lambda host: changed(host, release="trixie")),
+        ["mq1 runs Debian trixie", "only Debian 12 (bookworm) has", "take it out of `rabbitmq:`"],
     ),
     "no wheel for it": (
         *("w1", lambda host: changed(host, architecture="aarch64")),
@@ -312,7 +317,7 @@ def test_a_firewall_keeps_no_operator_out(hosts, more, admins):
 
 
 def test_all_that_is_wrong_with_all_hosts_is_said(hosts):
-    hosts["w1"].release = hosts["mq1"].release = "trixie"
+    hosts["w1"].release = hosts["mq1"].release = "bullseye"
     taken(hosts["lb1"], 5672, "nginx")
     assert [sentence.split()[0] for sentence in wrong(hosts)] == ["mq1", "Port", "w1"]
 

@@ -1522,8 +1522,12 @@ CASES_OF_HOSTS: dict[str, tuple[list[str], dict[str, Any]]] = {
         },
     ),
     "an unsupported release": (
-        ["Debian 12 (bookworm)", "install Debian 12 on it", "take it out of the inventory"],
+        ["Debian 12 (bookworm) and 13 (trixie)", "install one of them on it", "take it out of the inventory"],
         {"extra": {"preflight_supported_releases": []}},
+    ),
+    "a broker on a release whose RabbitMQ mirrors no queues": (
+        ["mirrored queues need RabbitMQ 3", "install Debian 12 on it", "take it out of `rabbitmq:`"],
+        {"extra": {"preflight_broker_releases": []}},
     ),
     "a host that cannot be reached": (
         ["w1 cannot be reached", "`ssh operator@127.0.0.1`", "`--limit 'all:!w1'`"],

@@ -89,7 +89,8 @@ def test_security_updates_leave_the_services_alone(workers, playbook):
     playbook("playbooks/site.yml", "--tags", "host", "--limit", host.name, "-e", on)
     try:
         said = host.run("unattended-upgrade --dry-run --debug", seconds=300)
-        assert "Allowed origins are: origin=Debian,codename=bookworm-security,label=Debian-Security\n" in said
+        codename = host.run("sed -n s/^VERSION_CODENAME=//p /etc/os-release").strip()
+        assert f"Allowed origins are: origin=Debian,codename={codename}-security,label=Debian-Security\n" in said
         for package in host.expect("host_unattended_upgrades_excluded"):
             assert package in said.partition("Initial blacklist:")[2].splitlines()[0]
         assert 'APT::Periodic::Unattended-Upgrade "1";' in host.run("apt-config dump")

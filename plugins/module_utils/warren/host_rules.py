@@ -158,6 +158,7 @@ class Host:
 class Wanted:
     """What is the same for all hosts.
 
+    :param releases: Debian releases for all hosts; `broker_releases`, those of them for brokers.
     :param c_publisher: whether the release has librabbitmq-fork, which exists for some architectures.
     :param default_python: whether the project runs with the hosts' own Python; `python_wanted` is what it takes.
     :param cookies: the digest of the Erlang cookie, and those of the ones that it was before.
@@ -167,6 +168,7 @@ class Wanted:
     """
 
     releases: list[str]
+    broker_releases: list[str]
     app_name: str
     app_user: str
     web_user: str
@@ -228,8 +230,13 @@ def files_to_read(services: Iterable[dict], time_zone: str) -> list[str]:
 def supported_release(host: Host, wanted: Wanted) -> Iterator[str]:
     if host.release not in wanted.releases:
         yield (
+            f"{host.name} runs {host.distribution} {host.release}, and the kit knows Debian 12 (bookworm) and 13 "
+            "(trixie): install one of them on it, or take it out of the inventory."
+        )
+    elif "rabbitmq" in host.parts and host.release not in wanted.broker_releases:
+        yield (
             f"{host.name} runs {host.distribution} {host.release}, but mirrored queues need RabbitMQ 3, which only "
-            "Debian 12 (bookworm) has: install Debian 12 on it, or take it out of the inventory."
+            "Debian 12 (bookworm) has: install Debian 12 on it, or take it out of `rabbitmq:`."
         )
 
 
