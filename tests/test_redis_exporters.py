@@ -17,7 +17,7 @@ def test_each_instance_has_an_exporter():
                 "--config-command=-",
                 "--redis.password-file=/etc/default/prometheus-redis-results-exporter.json",
             ],
-            "passwords": {"redis://192.0.2.7:6379": "s3cret"},
+            "passwords": {"redis://192.0.2.7:6379": "s3cret", "redis://monitor@192.0.2.7:6379": "s3cret"},
         },
         {
             "name": "redis-locks",
@@ -29,7 +29,7 @@ def test_each_instance_has_an_exporter():
                 "--config-command=-",
                 "--redis.password-file=/etc/default/prometheus-redis-locks-exporter.json",
             ],
-            "passwords": {"redis://192.0.2.7:6380": "s3cret"},
+            "passwords": {"redis://192.0.2.7:6380": "s3cret", "redis://monitor@192.0.2.7:6380": "s3cret"},
         },
     ]
 
@@ -39,7 +39,7 @@ def test_with_an_authority_the_exporter_verifies_the_instance():
     assert exporter["arguments"][0] == "--redis.addr=rediss://192.0.2.7:6379"
     assert exporter["arguments"][-1] == "--tls-ca-cert-file=/etc/ssl/warren/ca.crt"
     # The exporter looks for the very URL.
-    assert exporter["passwords"] == {"rediss://192.0.2.7:6379": "s3cret"}
+    assert list(exporter["passwords"]) == ["rediss://192.0.2.7:6379", "rediss://monitor@192.0.2.7:6379"]
 
 
 def test_the_password_is_no_argument_of_a_process():

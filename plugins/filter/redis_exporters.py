@@ -15,26 +15,27 @@ def redis_exporters(
     """Return the exporters of the instances at an address, as the role `exporter` takes them.
 
     :param password: of Redis' user `monitor`. It is in a file, as arguments can be read by every user of the host.
-        The file has it under the URL of the instance, and the exporter sends it to no other.
+        The file has it under the URL of the instance, and the exporter sends it to no other. Debian 12's exporter looks
+        for the URL without the user, Debian 13's for the one with the user.
     :param authority: file with the certificate of the authority that the exporter trusts, or an empty text without TLS.
     """
     exporters = []
     for instance, endpoint in zip(instances, _endpoints(instances, address, first_port), strict=True):
         service = f"redis-{instance['name']}"
-        redis = f"{'rediss' if authority else 'redis'}://{address}:{instance['port']}"
+        scheme, place = "rediss" if authority else "redis", f"{address}:{instance['port']}"
         exporters.append(
             {
                 "name": service,
                 "package": "redis",
                 "address": endpoint,
                 "arguments": [
-                    f"--redis.addr={redis}",
+                    f"--redis.addr={scheme}://{place}",
                     "--redis.user=monitor",
                     "--config-command=-",
                     f"--redis.password-file=/etc/default/prometheus-{service}-exporter.json",
                     *([f"--tls-ca-cert-file={authority}"] if authority else []),
                 ],
-                "passwords": {redis: password},
+                "passwords": {f"{scheme}://{place}": password, f"{scheme}://monitor@{place}": password},
             }
         )
     return exporters
