@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import amqp
 import pytest
@@ -65,6 +67,39 @@ def test_a_queue_that_does_not_answer_holds_nobody_up(broker):
     assert (queue["name"], queue["answers"], queue["ready"]) == ("here", False, None)
     (queue,) = read(broker.run(STATUS))["leads"]
     assert (queue["answers"], queue["ready"]) == (True, 0)
+
+
+def quorum_queue(connection, name):
+    """A channel on which a quorum queue has just been declared."""
+    channel = connection.channel()
+    channel.queue_declare(name, durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"})
+    return channel
+
+
+def leads(broker, host, name):
+    """What a node says of a queue that it leads."""
+    (queue,) = [queue for queue in read(broker.run(STATUS, host))["leads"] if queue["name"] == name]
+    return queue
+
+
+def test_status_counts_what_is_in_a_quorum_queue_now(broker, two):
+    """RabbitMQ itself counts every five seconds."""
+    channel = quorum_queue(two[0], "quorum")
+    for _ in range(3):
+        channel.basic_publish(amqp.Message("task"), routing_key="quorum")
+    channel.basic_qos(0, 1, False)
+    channel.basic_consume("quorum", callback=lambda message: None)
+    two[0].drain_events(timeout=10)
+    wanted = {"type": "quorum", "answers": True, "ready": 2, "unacknowledged": 1, "consumers": 1}
+    wanted |= {"mirrors": [], "synchronised": []}
+    queue = leads(broker, "somebody", "quorum")
+    assert queue | wanted == queue
+    broker.ctl("eval", "sys:suspend('somebody_quorum').")
+    queue = leads(broker, "somebody", "quorum")
+    broker.ctl("eval", "sys:resume('somebody_quorum').")
+    assert (queue["answers"], queue["ready"], queue["mirrors"]) == (False, None, [])
+    queue = leads(broker, "somebody", "quorum")
+    assert queue | wanted == queue
 
 
 def test_status_is_of_one_virtual_host_where_it_is_named(broker):
@@ -197,10 +232,41 @@ def second_node(broker, folder):
         node.wait(server)
         for command in (["stop_app"], ["join_cluster", "test@localhost"], ["start_app"]):
             node.ctl(*command)
-        yield
+        yield node
     finally:
         server.terminate()
         server.wait(60)
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_a_hand_over_waits_for_what_consumers_have(broker, kind):
+    with Connection(*url_of(broker.port)) as connection, ThreadPoolExecutor() as pool:
+        channel = connection.channel()
+        channel.queue_declare("busy", durable=True, auto_delete=False, arguments={"x-queue-type": kind})
+        channel.basic_qos(0, 10, False)
+        got = []
+        channel.basic_consume("busy", callback=got.append)
+        channel.basic_publish(amqp.Message("first"), routing_key="busy")
+        connection.drain_events(timeout=10)
+        handing_over = pool.submit(broker.run, HAND_OVER, "30")
+        deadline = time.monotonic() + 20
+        while leads(broker, "/", "busy")["consumers"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        channel.basic_publish(amqp.Message("second"), routing_key="busy")
+        with pytest.raises(TimeoutError):
+            connection.drain_events(timeout=1)
+        queue = leads(broker, "/", "busy")
+        assert (len(got), queue["unacknowledged"], queue["ready"]) == (1, 1, 1)
+        assert not handing_over.done()
+        channel.basic_ack(got[0].delivery_tag)
+        done = handing_over.result()
+    assert done.returncode == 0, done.stdout + done.stderr
+    broker.ctl("eval", "rabbit_maintenance:revive().")
+    queue = leads(broker, "/", "busy")
+    assert (queue["unacknowledged"], queue["ready"]) == (0, 1)
+    with Connection(*url_of(broker.port)) as connection:
+        connection.channel().queue_delete("busy")
 
 
 def test_a_hand_over_says_which_tasks_are_done_again(broker):
