@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -267,6 +268,41 @@ def test_a_hand_over_waits_for_what_consumers_have(broker, kind):
     assert (queue["unacknowledged"], queue["ready"]) == (0, 1)
     with Connection(*url_of(broker.port)) as connection:
         connection.channel().queue_delete("busy")
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("listeners.tcp.default = 5672", None),
+        ("listener.tcp.default = 5672", "listener.tcp.default"),
+        ("vm_memory_high_watermark.relative = much", "much"),
+    ],
+)
+def test_a_wrong_configuration_is_found(broker, tmp_path, line, wrong):
+    (tmp_path / "rabbitmq.conf").write_text(f"{line}\n")
+    done = broker.run(FILES / "rabbitmq-check-config", str(tmp_path / "rabbitmq.conf"))
+    assert done.returncode == bool(wrong), done.stdout + done.stderr
+    assert (wrong or "") in done.stdout
+
+
+def test_a_node_takes_a_new_cookie_twice(broker, tmp_path, monkeypatch):
+    """Before its file says so, and after the caller was killed."""
+    (tmp_path / "systemctl").write_text("#!/bin/sh\n")
+    (tmp_path / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    file = broker.folder / ".erlang.cookie"
+    old = file.read_text()
+    for _ in range(2):
+        done = broker.run("sh", FILES / "rabbitmq-set-cookie", text='n"e w')
+        assert (done.returncode, done.stderr) == (0, "")
+    assert broker.run("rabbitmqctl", "status").returncode == 69
+    file.chmod(0o600)
+    file.write_text('n"e w')
+    done = broker.run("sh", FILES / "rabbitmq-set-cookie", text=old)
+    file.write_text(old)
+    file.chmod(0o400)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert broker.ctl("eval", "erlang:get_cookie().").strip().strip("'") == old
 
 
 def test_a_hand_over_says_which_tasks_are_done_again(broker):
