@@ -18,6 +18,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 # For preflight, whatever this machine is.
 THIS_RELEASE = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+ANY_RELEASE = {f"preflight_{what}_releases": [THIS_RELEASE] for what in ("supported", "mirroring")}
 
 # For preflight, too: what the module read_host says of a host that has nothing of anybody's.
 NOTHING_THERE = {
@@ -32,7 +33,7 @@ NOTHING_THERE = {
 }
 
 # An inventory that only adds hosts to others is given after them.
-BESIDE = {"lab-scale-out": ["lab"]}
+BESIDE = {"lab-quorum": ["lab"], "lab-scale-out": ["lab"]}
 
 # The kit's own inventory, which comes before any other.
 KIT_INVENTORY = PROJECT / "inventory/kit"

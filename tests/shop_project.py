@@ -66,10 +66,14 @@ def rendered(folder, port, roles, inputs):
             INVENTORIES["lab"],
             *["--limit", "w1"],
             roles=roles,
-            celery_app_queues=[{"name": "default", "routes": ["*"]}],
             celery_beat_broker_urls=[],
             cluster_tls=False,
-            **{"celery_app_broker_urls": url_of(port), "celery_app_result_backend": "disabled"} | inputs,
+            **{
+                "celery_app_broker_urls": url_of(port),
+                "celery_app_queues": [{"name": "default", "routes": ["*"]}],
+                "celery_app_result_backend": "disabled",
+            }
+            | inputs,
         )
     return RENDERED[key]
 

@@ -79,7 +79,8 @@ def hosts():
 
 WANTED = Wanted(
     releases=["bookworm", "trixie"],
-    broker_releases=["bookworm"],
+    mirroring_releases=["bookworm"],
+    queue_type="mirrored",
     app_name="shop",
     app_user="celery",
     web_user="celery-web",
@@ -163,7 +164,12 @@ CASES = {
     ),
     "a broker that mirrors no queues": (
         *("mq1", lambda host: changed(host, release="trixie")),
-        ["mq1 runs Debian trixie", "only Debian 12 (bookworm) has", "take it out of `rabbitmq:`"],
+        ["mq1 runs Debian trixie", "mirrors no queues", "`cluster_queue_type: quorum`", "install Debian 12"],
+    ),
+    "brokers of two releases": (
+        *("mq1", lambda host: changed(host, release="trixie")),
+        ["mq1: trixie", "mq2: bookworm", "cannot be upgraded", "the same release on all hosts below `rabbitmq:`"],
+        {"queue_type": "quorum"},
     ),
     "no wheel for it": (
         *("w1", lambda host: changed(host, architecture="aarch64")),

@@ -145,6 +145,14 @@ def test_what_is_wrong_with_a_project_is_said(shop, files, lock, words):
     assert all(word in " ".join(said) for word in words)
 
 
+def test_quorum_queues_need_a_newer_celery(shop):
+    write(shop, **{"old.txt": "celery==5.6.2\n", "new.txt": "celery==5.6.3\n"})
+    problems = project.project_problems.__wrapped__
+    assert problems(str(shop), "new.txt", "quorum") == problems(str(shop), "old.txt", "classic") == []
+    (sentence,) = problems(str(shop), "old.txt", "quorum")
+    assert "pins Celery 5.6.2, and quorum queues need 5.6.3 to 5.7: choose one of these." in sentence
+
+
 @pytest.mark.parametrize(
     ("name", "text", "taken"),
     [

@@ -21,7 +21,7 @@ def test_a_queue_is_kept_on_so_many_nodes(nodes, definition):
 
 def test_only_queues_with_a_bound_have_a_policy_of_their_own():
     queues = [{"name": "default"}, {"name": "solo", "max_length": 200}, {"name": "slow", "routes": ["*"]}]
-    assert queue_policies.bounded_queue_policies(queues, {"ha-mode": "all"}) == [
+    assert queue_policies.bounded_queue_policies(queues, {"ha-mode": "all"}, "ha") == [
         {
             "name": "ha-solo",
             "pattern": "^solo$",
@@ -32,7 +32,7 @@ def test_only_queues_with_a_bound_have_a_policy_of_their_own():
 
 
 def test_the_pattern_is_of_that_queue_alone():
-    (policy,) = queue_policies.bounded_queue_policies([{"name": "shop.eu+1", "max_length": 1}], {})
+    (policy,) = queue_policies.bounded_queue_policies([{"name": "shop.eu+1", "max_length": 1}], {}, "ha")
     assert re.search(policy["pattern"], "shop.eu+1")
     for other in ("shopxeu+1", "shop.eu+12", "my.shop.eu+1", "shop.euu1"):
         assert not re.search(policy["pattern"], other)
@@ -40,5 +40,7 @@ def test_the_pattern_is_of_that_queue_alone():
 
 def test_the_common_definition_stays_as_it_is():
     common = {"ha-mode": "all"}
-    queue_policies.bounded_queue_policies([{"name": "a", "max_length": 1}, {"name": "b", "max_length": 2}], common)
+    queue_policies.bounded_queue_policies(
+        [{"name": "a", "max_length": 1}, {"name": "b", "max_length": 2}], common, "ha"
+    )
     assert common == {"ha-mode": "all"}

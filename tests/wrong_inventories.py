@@ -151,6 +151,27 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         ["program both on w1 has `autoscale`, but slow is a quorum queue", "give `concurrency` instead"],
         {"variables": {"cluster_worker_programs": [SCALED], "celery_worker_quorum_queues": ["slow"]}},
     ),
+    "quorum queues with autoscale": (
+        ["program both on w1 has `autoscale`, but default, slow is a quorum queue"],
+        {"variables": {"cluster_worker_programs": [SCALED], "cluster_queue_type": "quorum"}},
+    ),
+    "quorum queues with priorities": (
+        ["no `max_priority` for quorum queues: leave it out of default in `cluster_queues`", "a program of their own"],
+        {
+            "variables": {
+                "cluster_queues": [{"name": "default", "routes": ["*"], "max_priority": 5}, {"name": "slow"}],
+                "cluster_queue_type": "quorum",
+            }
+        },
+    ),
+    "quorum queues with a number of mirrors": (
+        ["`cluster_queue_mirrors` is 3, but quorum queues have no mirrors", "leave it out"],
+        {"variables": {"cluster_queue_mirrors": 3, "cluster_queue_type": "quorum"}},
+    ),
+    "a type of queue that is none": (
+        ["`cluster_queue_type` is 'classic'; give it one of mirrored, quorum"],
+        {"variables": {"cluster_queue_type": "classic"}},
+    ),
     "threads that are recycled": (
         ["Only the pool prefork replaces its processes", "program both on w1"],
         {"variables": {"cluster_worker_programs": [PROGRAM | {"pool": "threads", "max_tasks_per_child": 5}]}},
@@ -1526,8 +1547,8 @@ CASES_OF_HOSTS: dict[str, tuple[list[str], dict[str, Any]]] = {
         {"extra": {"preflight_supported_releases": []}},
     ),
     "a broker on a release whose RabbitMQ mirrors no queues": (
-        ["mirrored queues need RabbitMQ 3", "install Debian 12 on it", "take it out of `rabbitmq:`"],
-        {"extra": {"preflight_broker_releases": []}},
+        ["whose RabbitMQ mirrors no queues", "set `cluster_queue_type: quorum`", "install Debian 12 on the host"],
+        {"extra": {"preflight_mirroring_releases": []}},
     ),
     "a host that cannot be reached": (
         ["w1 cannot be reached", "`ssh operator@127.0.0.1`", "`--limit 'all:!w1'`"],

@@ -32,7 +32,7 @@ def changed_queues(
     RabbitMQ changes neither, and refuses the declaration again and again.
 
     :param said: what the module ask_parts returned of each broker; one that does not run counts for nothing.
-    :param queues: what clients declare, each with `name` and perhaps `max_priority`.
+    :param queues: what clients declare, each with `name` and perhaps `max_priority` and other `arguments`.
     :param exchanges: the same, each with `name`, `type` and perhaps `alternate`.
     """
     brokers = list(_running(said))
@@ -41,7 +41,7 @@ def changed_queues(
     sentences = []
     for queue in queues:
         name, most = queue["name"], queue.get("max_priority")
-        wanted = DECLARED | {"exclusive": False} | ({"max_priority": most} if most else {})
+        wanted = DECLARED | {"exclusive": False} | queue.get("arguments", {}) | ({"max_priority": most} if most else {})
         sentences += _about_changed(f"the queue {name}", found.get(name), wanted)
     for exchange in exchanges:
         name, alternate = exchange["name"], exchange.get("alternate")

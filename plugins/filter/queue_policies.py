@@ -11,15 +11,19 @@ def mirroring(nodes: int | str) -> dict[str, Any]:
     return {"ha-sync-mode": "automatic", **how}
 
 
-def bounded_queue_policies(queues: Iterable[Mapping[str, Any]], definition: Mapping[str, Any]) -> list[dict[str, Any]]:
+def bounded_queue_policies(
+    queues: Iterable[Mapping[str, Any]], definition: Mapping[str, Any], name: str
+) -> list[dict[str, Any]]:
     """Return a policy for each queue that has `max_length`, in messages, as the role `rabbitmq` takes them.
+
+    :param definition: what the policy of all task queues says; `name`, its name.
 
     A queue has one policy, so this one has the definition of all task queues as well. It comes before theirs, whose
     priority is 10. What is too much is refused, not dropped.
     """
     return [
         {
-            "name": f"ha-{queue['name']}",
+            "name": f"{name}-{queue['name']}",
             "pattern": f"^{re.escape(queue['name'])}$",
             "priority": 20,
             "definition": {**definition, "max-length": queue["max_length"], "overflow": "reject-publish"},

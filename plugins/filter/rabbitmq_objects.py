@@ -33,9 +33,10 @@ def rabbitmq_objects_to_import(
     :param users: each with `name`, `password`, `configure`, `write`, `read`, and perhaps `tags`, texts, and
         `max_connections`, of which 0 is no limit.
     :param policies: each with `name`, `pattern`, `priority` and `definition`; they apply to queues.
-    :param queues: each with `name` and perhaps `max_priority`. One that exists stays as it is.
-    :param exchanges: each with `name`, `type`, perhaps `alternate`, and the names of the `queues` that it is bound to,
-        by these names. One that exists stays as it is, and so does a binding that is not wanted.
+    :param queues: each with `name` and perhaps `max_priority` and other `arguments`. One that exists stays as it is.
+    :param exchanges: each with `name`, `type`, perhaps `alternate`, the names of the `queues` that it is bound to, by
+        these names, and other `bindings`, each with `to`, what that is (`kind`), and its `key`. One that exists stays
+        as it is, and so does a binding that is not wanted.
     :param max_queues: how many queues the virtual host may have; 0 leaves that as it is.
     """
     users, known, exchanges = list(users), {user["name"]: user for user in has["users"]}, list(exchanges)
@@ -50,10 +51,10 @@ def rabbitmq_objects_to_import(
         "parameters": [limits | {"value": {"max-queues": max_queues}}] if max_queues else [],
         "policies": [dict(policy) | {"vhost": vhost, "apply-to": "queues"} for policy in policies],
         "bindings": [
-            {"source": exchange["name"], "vhost": vhost, "destination": queue, "destination_type": "queue"}
-            | {"routing_key": queue, "arguments": {}}
+            {"source": exchange["name"], "vhost": vhost, "destination": binding["to"]}
+            | {"destination_type": binding["kind"], "routing_key": binding["key"], "arguments": {}}
             for exchange in exchanges
-            for queue in exchange.get("queues", [])
+            for binding in _bindings(exchange)
         ],
     }
     missing = {kind: [one for one in of_kind if not _is_among(one, has[kind])] for kind, of_kind in wanted.items()}
@@ -83,9 +84,16 @@ def rabbitmq_objects_to_import(
     return {kind: of_kind for kind, of_kind in missing.items() if of_kind}
 
 
+def _bindings(exchange: Mapping[str, Any]) -> list[Mapping[str, str]]:
+    """Return all bindings of an exchange."""
+    by_name = [{"to": queue, "kind": "queue", "key": queue} for queue in exchange.get("queues", [])]
+    return [*by_name, *exchange.get("bindings", [])]
+
+
 def _queue_arguments(queue: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments with which a queue is declared: its `max_priority`, if it has one above 0."""
-    return {"x-max-priority": queue["max_priority"]} if queue.get("max_priority") else {}
+    """Return the arguments with which a queue is declared, also its `max_priority`, if it has one above 0."""
+    priority = {"x-max-priority": queue["max_priority"]} if queue.get("max_priority") else {}
+    return {**queue.get("arguments", {}), **priority}
 
 
 def _exchange_arguments(exchange: Mapping[str, Any]) -> dict[str, str]:

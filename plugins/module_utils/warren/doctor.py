@@ -11,6 +11,7 @@ from typing import Any
 
 from warren.model import (
     BOLD,
+    DELAY_QUEUE,
     GREEN,
     PARKED,
     RED,
@@ -233,6 +234,7 @@ def no_task_waits_in_a_queue_of_nobody(cluster: Cluster) -> Result:
         for name, queue in cluster.queues.items()
         if name not in cluster.facts["task_queues"]
         and not OWN_QUEUE.fullmatch(name)
+        and not DELAY_QUEUE.fullmatch(name)
         and not REPLY_QUEUE.fullmatch(name)
     }
     # Somebody else's program may have its own queue.
@@ -257,8 +259,10 @@ def mirrors_are_in_sync(cluster: Cluster) -> Result:
     mirrored = [name for name, queue in cluster.queues.items() if queue.mirrors]
     ours = [name for name in behind if name in cluster.facts["task_queues"]]
     repair = f"`rabbitmqctl sync_queue -p {cluster.vhost} {shlex.quote(ours[0]) if ours else 'QUEUE'}` on a broker"
+    if any(cluster.queues[name].type == "quorum" for name in behind):
+        repair = "start the brokers that are down; their copies catch up by themselves"
     wrong = [f"{shown(name)} has a copy that is behind" for name in behind]
-    return f"{len(mirrored)} mirrored queues", wrong, repair
+    return f"{len(mirrored)} queues with copies", wrong, repair
 
 
 @check("event queues have bounds", "brokers")

@@ -158,7 +158,8 @@ class Host:
 class Wanted:
     """What is the same for all hosts.
 
-    :param releases: Debian releases for all hosts; `broker_releases`, those of them for brokers.
+    :param releases: Debian releases for all hosts; `mirroring_releases`, those whose RabbitMQ mirrors queues.
+    :param queue_type: `mirrored` or `quorum`.
     :param c_publisher: whether the release has librabbitmq-fork, which exists for some architectures.
     :param default_python: whether the project runs with the hosts' own Python; `python_wanted` is what it takes.
     :param cookies: the digest of the Erlang cookie, and those of the ones that it was before.
@@ -168,7 +169,8 @@ class Wanted:
     """
 
     releases: list[str]
-    broker_releases: list[str]
+    mirroring_releases: list[str]
+    queue_type: str
     app_name: str
     app_user: str
     web_user: str
@@ -233,11 +235,16 @@ def supported_release(host: Host, wanted: Wanted) -> Iterator[str]:
             f"{host.name} runs {host.distribution} {host.release}, and the kit knows Debian 12 (bookworm) and 13 "
             "(trixie): install one of them on it, or take it out of the inventory."
         )
-    elif "rabbitmq" in host.parts and host.release not in wanted.broker_releases:
+    elif _is_broker(host) and wanted.queue_type == "mirrored" and host.release not in wanted.mirroring_releases:
         yield (
-            f"{host.name} runs {host.distribution} {host.release}, but mirrored queues need RabbitMQ 3, which only "
-            "Debian 12 (bookworm) has: install Debian 12 on it, or take it out of `rabbitmq:`."
+            f"{host.name} runs {host.distribution} {host.release}, whose RabbitMQ mirrors no queues, as only Debian 12 "
+            "(bookworm) has RabbitMQ 3: for a new cluster, set `cluster_queue_type: quorum`; for one that has tasks, "
+            "install Debian 12 on the host."
         )
+
+
+def _is_broker(host: Host) -> bool:
+    return "rabbitmq" in host.parts
 
 
 def release_for_its_architecture(host: Host, wanted: Wanted) -> Iterator[str]:
@@ -469,7 +476,7 @@ def _names(hosts: list[Host]) -> str:
 
 
 def cookies(hosts: list[Host], wanted: Wanted) -> Iterator[str]:
-    brokers = [host for host in hosts if "rabbitmq" in host.parts and COOKIE_IS_OURS in host.files]
+    brokers = [host for host in hosts if _is_broker(host) and COOKIE_IS_OURS in host.files]
     others = [host for host in brokers if host.digests.get(COOKIE, wanted.cookies[0]) not in wanted.cookies]
     if not others:
         return
@@ -492,7 +499,23 @@ def cookies(hosts: list[Host], wanted: Wanted) -> Iterator[str]:
     )
 
 
-TOGETHER: list[Callable[[list[Host], Wanted], Iterator[str]]] = [cookies, shared_address, time_zone]
+def one_release_of_brokers(hosts: list[Host], wanted: Wanted) -> Iterator[str]:
+    brokers = {host.name: host.release for host in hosts if _is_broker(host) and host.release in wanted.releases}
+    # Otherwise each of the others has a sentence already.
+    if wanted.queue_type == "quorum" and len(set(brokers.values())) > 1:
+        yield (
+            f"The brokers run different releases ({', '.join(f'{host}: {name}' for host, name in brokers.items())}), "
+            "and RabbitMQ cannot be upgraded from Debian 12's to 13's, nor be in one cluster with it: install the same "
+            "release on all hosts below `rabbitmq:`."
+        )
+
+
+TOGETHER: list[Callable[[list[Host], Wanted], Iterator[str]]] = [
+    cookies,
+    one_release_of_brokers,
+    shared_address,
+    time_zone,
+]
 
 
 def wrong_hosts(hosts: list[Host], wanted: Wanted) -> list[str]:

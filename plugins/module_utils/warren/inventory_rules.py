@@ -356,6 +356,18 @@ def queues_have_names_of_their_own(inventory: Inventory) -> Iterator[Problem]:
 
 
 @rule
+def quorum_queues_have_no_mirrors(inventory: Inventory) -> Iterator[Problem]:
+    """Nobody asks for a number of mirrors where queues have none."""
+    copies = inventory.fact("cluster_queue_mirrors", "all")
+    if inventory.fact("cluster_queue_type") == "quorum" and copies != "all":
+        yield Problem(
+            f"`cluster_queue_mirrors` is {copies}, but quorum queues have no mirrors, as each broker has a copy: leave "
+            "it out, or set `cluster_queue_type: mirrored`.",
+            ["cluster_queue_mirrors"],
+        )
+
+
+@rule
 def every_glob_counts(inventory: Inventory) -> Iterator[Problem]:
     """No glob stands behind one of another queue that matches all that it does."""
     before: list[tuple[str, str]] = []

@@ -22,6 +22,7 @@ The facts, as playbooks/status/vars/facts.yml gives them:
 
 import json
 import math
+import re
 import shlex
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -515,6 +516,8 @@ class Answers(Generic[Part]):
 
 # Where workers and brokers put what cannot be done; roles/celery_app/files/celeryparking.py says what.
 PARKED = "warren-parked"
+# Where tasks with a countdown wait on quorum queues.
+DELAY_QUEUE = re.compile(r"celery_delayed_\d+")
 
 
 class Cluster:

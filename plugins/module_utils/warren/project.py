@@ -18,6 +18,8 @@ BUILT = {"build", "dist"}
 # As roles/celery_app/files/build.py has it, which looks at what was built.
 OLDEST_CELERY = (5, 4)
 NEWEST_CELERY = (5, 7)
+# Earlier ones lose tasks with a countdown, or deliver them twice.
+OLDEST_CELERY_ON_QUORUM_QUEUES = (5, 6, 3)
 # A build of a project that takes its version from git has no git: these tell it, by what is in its pyproject.toml.
 VERSION_VARIABLES = {
     "setuptools-scm": "SETUPTOOLS_SCM_PRETEND_VERSION",
@@ -81,16 +83,17 @@ def git_version(source: Path) -> dict[str, str]:
 
 
 @cache
-def project_problems(source: str, lock: str) -> list[str]:
+def project_problems(source: str, lock: str, queue_type: str = "classic") -> list[str]:
     """Return a sentence for each thing for which no release can be made.
 
     :param source: folder of the project.
     :param lock: path of its lock file within it, or an empty text.
+    :param queue_type: `classic`, or `quorum`, which needs a newer Celery.
     """
-    return list(_problems(Path(source), lock))
+    return list(_problems(Path(source), lock, queue_type))
 
 
-def _problems(source: Path, lock: str) -> Iterator[str]:
+def _problems(source: Path, lock: str, queue_type: str) -> Iterator[str]:
     if not source.is_dir() or not any((source / name).is_file() for name in ("pyproject.toml", "setup.py")):
         advice = "set `cluster_app_source` to the folder that holds your pyproject.toml"
         yield f"There is no Python project in {source}: {advice}."
@@ -104,10 +107,10 @@ def _problems(source: Path, lock: str) -> Iterator[str]:
         elif path.is_symlink() and not path.resolve().is_relative_to(source.resolve()):
             yield f"{path} is a link to {path.readlink()}, outside the project: put a copy in its place."
     if lock:
-        yield from _lock_problems(source, source / lock, seen=set())
+        yield from _lock_problems(source, source / lock, queue_type, seen=set())
 
 
-def _lock_problems(source: Path, file: Path, seen: set[Path]) -> Iterator[str]:
+def _lock_problems(source: Path, file: Path, queue_type: str, seen: set[Path]) -> Iterator[str]:
     """Yield a sentence for each file or folder that a lock file names and that the build would not find."""
     if file in seen:
         return
@@ -122,14 +125,17 @@ def _lock_problems(source: Path, file: Path, seen: set[Path]) -> Iterator[str]:
         yield f"{file} cannot be read: {error}."
         return
     for path in nested:
-        yield from _lock_problems(source, file.parent / path, seen)
+        yield from _lock_problems(source, file.parent / path, queue_type, seen)
     # pip reads a path from the folder that it runs in, which is the project's.
     base = file.parent if file.suffix in (".toml", ".lock") else source
     for path in paths:
         yield from _path_problems(source, file, base, path)
-    pinned = re.match(r"(\d+)\.(\d+)", celery)
-    if pinned and not OLDEST_CELERY <= tuple(map(int, pinned.groups())) <= NEWEST_CELERY:
-        yield f"{file} pins Celery {pinned[0]}; the kit supports 5.4 to 5.7: choose one of these."
+    pinned = tuple(map(int, re.findall(r"\d+", celery)[:3]))
+    if pinned and not OLDEST_CELERY <= pinned[:2] <= NEWEST_CELERY:
+        series = ".".join(map(str, pinned[:2]))
+        yield f"{file} pins Celery {series}; the kit supports 5.4 to 5.7: choose one of these."
+    elif pinned and queue_type == "quorum" and pinned < OLDEST_CELERY_ON_QUORUM_QUEUES:
+        yield f"{file} pins Celery {celery}, and quorum queues need 5.6.3 to 5.7: choose one of these."
 
 
 def _path_problems(source: Path, file: Path, base: Path, path: str) -> Iterator[str]:

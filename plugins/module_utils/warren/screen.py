@@ -10,6 +10,7 @@ from typing import Any
 from warren.model import (
     BEAT_LOOK,
     BOLD,
+    DELAY_QUEUE,
     GREEN,
     PARKED,
     RED,
@@ -163,6 +164,8 @@ def queues_section(cluster: Cluster) -> Section:
         said = {"ready": parked.ready, "unacknowledged": parked.unacknowledged, "leader": cluster.leaders[PARKED]}
         look = f"type `{cluster.facts['commands']['parked']}`"
         section.add("parked", said, parked.ready and f"{parked.ready} tasks wait for you, with the reason: {look}")
+    if delayed := [queues.pop(name) for name in list(queues) if DELAY_QUEUE.fullmatch(name)]:
+        section.add("delayed", {"ready": sum(queue.ready or 0 for queue in delayed), "queues": len(delayed)})
     others = list(queues.values())
     section.add(
         f"others: {len(others)}",

@@ -32,11 +32,14 @@ EXCHANGE = "warren-parking"
 UNROUTED = "warren-unrouted"
 # Why RabbitMQ dead-letters a message. What has expired is what its sender wanted to expire.
 BROKER_REASONS = ("rejected", "maxlen", "delivery_limit")
+# Those of Celery in which tasks wait for their time on quorum queues.
+DELAY_QUEUES = [f"celery_delayed_{level}" for level in range(28)]
 # Headers of a parked message: why, of which queue, since when (seconds since the epoch), and by which worker.
 REASON, ORIGIN, SINCE, BY = (f"warren-parked-{name}" for name in ("reason", "queue", "since", "by"))
 DEATHS = "warren-deaths"
 # What Celery's tasks name.
 CELERYS_REQUEST = "celery.worker.request:Request"
+CELERYS_DELAYS = "celery.worker.consumer.delayed_delivery:DelayedDelivery"
 # Properties that a copy must not have: kombu sets the first three, and it would expire, or be refused.
 OWN_PROPERTIES = {"application_headers", "content_type", "content_encoding", "delivery_mode", "expiration", "user_id"}
 # The worker waits for a publish. Where it fails, the message is still in its queue.
@@ -59,21 +62,29 @@ def about(task, task_id, message):
         handled.reset(token)
 
 
-def parking_queue():
-    """Return the parking queue, and where the brokers put what they dead-letter."""
-    return Queue(QUEUE, durable=True), Exchange(EXCHANGE, type="headers", durable=True)
+def on_quorum_queues(app):
+    """Return whether the settings are for quorum queues."""
+    return app.conf.get("WARREN_QUEUE_TYPE") == "quorum"
 
 
-def declare(channel):
-    """Declare both, and connect them, and what takes messages without a queue."""
-    queue, exchange = (entity(channel) for entity in parking_queue())
+def parking_queue(app):
+    """Return the parking queue, which is of the type of the task queues."""
+    return Queue(QUEUE, durable=True, queue_arguments={"x-queue-type": "quorum"} if on_quorum_queues(app) else None)
+
+
+def declare(app, channel):
+    """Declare it, where brokers put what they dead-letter, and what takes messages without a queue; connect them."""
+    queue, exchange = parking_queue(app)(channel), Exchange(EXCHANGE, type="headers", durable=True)(channel)
     queue.queue_declare()
     exchange.declare()
     Exchange(UNROUTED, type="fanout", durable=True)(channel).declare()
     queue.bind_to(UNROUTED, routing_key=QUEUE)
-    for reason in BROKER_REASONS:
+    deaths = [("reason", reason) for reason in BROKER_REASONS]
+    # The first death of a task that has waited for its time was there, and it expires nowhere else.
+    deaths += [("queue", name) for name in DELAY_QUEUES] if on_quorum_queues(app) else []
+    for what, said in deaths:
         # Only this kind of match looks at headers that begin with x-.
-        queue.bind_to(exchange, arguments={"x-match": "any-with-x", "x-first-death-reason": reason})
+        queue.bind_to(exchange, arguments={"x-match": "any-with-x", f"x-first-death-{what}": said})
 
 
 @functools.cache
@@ -96,7 +107,10 @@ def publish(app, message, queue, headers):
             try:
                 with connection.channel() as channel:
                     # The broker confirms a message for a queue that somebody has deleted, too, and drops it.
-                    Queue(queue, durable=True)(channel).queue_declare(passive=queue != QUEUE)
+                    if queue == QUEUE:
+                        parking_queue(app)(channel).queue_declare()
+                    else:
+                        Queue(queue)(channel).queue_declare(passive=True)
                     Producer(channel, auto_declare=False).publish(
                         message.body,
                         exchange="",
@@ -132,9 +146,12 @@ class Consumer(remotecontrol.Consumer):
     current = None
 
     class Blueprint(remotecontrol.Consumer.Blueprint):
-        """Declares the parking queue before tasks are consumed."""
+        """Declares the parking queue before tasks are consumed, and no queues for delays, which the brokers have."""
 
-        default_steps = (*remotecontrol.Consumer.Blueprint.default_steps, "celeryparking:Parking")
+        default_steps = (
+            *(step for step in remotecontrol.Consumer.Blueprint.default_steps if step != CELERYS_DELAYS),
+            "celeryparking:Parking",
+        )
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
@@ -149,8 +166,12 @@ class Consumer(remotecontrol.Consumer):
         for name, strategy in self.strategies.items():
             self.strategies[name] = functools.partial(self._receive, strategy)
 
-    @staticmethod
-    def _receive(strategy, message, *arguments, **options):
+    def _receive(self, strategy, message, *arguments, **options):
+        if on_quorum_queues(self.app):
+            # Older releases of Celery lack what it imports.
+            from celeryquorum import only_the_queue
+
+            only_the_queue(message)
         with about(message.headers.get("task"), message.headers.get("id"), message):
             return strategy(message, *arguments, **options)
 
@@ -197,7 +218,7 @@ class Parking(bootsteps.StartStopStep):
     def start(self, c):
         """Declare it."""
         with c.connection.channel() as channel:
-            declare(channel)
+            declare(c.app, channel)
 
 
 class Request(request.Request):

@@ -43,8 +43,8 @@ def described(message):
 
 def messages(channel):
     """Yield every message that is in the queue now; what is not acknowledged goes back when the channel ends."""
-    queue = celeryparking.parking_queue()[0](channel)
-    celeryparking.declare(channel)
+    queue = celeryparking.parking_queue(app)(channel)
+    celeryparking.declare(app, channel)
     for _ in range(queue.queue_declare(passive=True).message_count):
         if (message := queue.get()) is not None:
             yield message
