@@ -306,7 +306,10 @@ def watched(inventory, all_members, brokers):
 @pytest.fixture(scope="session")
 def queues(brokers):
     """Every queue of the cluster as the first broker describes it now: a function, as queues come and go."""
-    columns = "name durable policy arguments slave_pids synchronised_slave_pids messages"
+    # A quorum queue counts its leader among them.
+    quorum = brokers[0].expect("rabbitmq_quorum_queues")
+    copies, in_sync = ("members", "online") if quorum else ("slave_pids", "synchronised_slave_pids")
+    columns = f"name durable policy arguments leader {copies} {in_sync} messages"
 
     def read():
         listing = brokers[0].run(
@@ -316,6 +319,8 @@ def queues(brokers):
         for queue in found.values():
             # A list of (name, type, value), and where it is empty an object.
             queue["arguments"] = {name: value for name, _, value in queue["arguments"] or []}
+            for name, column in (("copies", copies), ("in_sync", in_sync)):
+                queue[name] = [node for node in queue[column] or [] if not quorum or node != queue["leader"]]
         return found
 
     return read

@@ -68,6 +68,7 @@ def test_tasks_that_wait_wait_side_by_side(kind, workers, count_tasks):
 
 @pytest.mark.disruptive
 @pytest.mark.lengthy
+@pytest.mark.mirrored
 def test_an_autoscaled_pool_grows_under_load(workers, balancers):
     """Also after it has lost its broker: by default, Celery then prefetches for the pool's present size only."""
     ((worker, program),) = [(worker, its) for worker, its in programs_of(workers) if "autoscale" in its]

@@ -50,10 +50,22 @@ def refused(playbook, **changed):
     return " ".join(output.split())
 
 
+@pytest.mark.mirrored
 def test_preflight_refuses_to_change_a_queue_that_exists(playbook, workers):
     queues = [queue | {"max_priority": 20} for queue in workers[0].expect("celery_app_queues")]
     said = refused(playbook, cluster_queues=queues)
     assert "RabbitMQ changes no queue that exists: the queue default has `max_priority: 10` and would need 20" in said
+
+
+def test_preflight_refuses_to_change_the_type_of_queues_that_exist(playbook, brokers):
+    # The lab's quorum queues are on RabbitMQ 4.
+    other, sentence = "mirrored", "mq1 runs Debian trixie, whose RabbitMQ mirrors no queues"
+    if not brokers[0].expect("rabbitmq_quorum_queues"):
+        other, sentence = "quorum", "`x-queue-type: none` and would need quorum"
+    queues = [{"name": "default", "routes": ["*"]}]
+    programs = [{"name": "default", "queues": ["default"], "concurrency": 2}]
+    said = refused(playbook, cluster_queue_type=other, cluster_queues=queues, cluster_worker_programs=programs)
+    assert sentence in said
 
 
 def test_preflight_refuses_another_virtual_host(playbook, brokers):

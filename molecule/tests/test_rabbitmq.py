@@ -66,18 +66,21 @@ def test_an_operator_can_ask_the_node(broker):
 
 def test_effective_settings(broker):
     """Asked of the running node, as a file may be newer than the node."""
+    locator, where = "queue_master_locator", "min-masters"
+    if broker.expect("rabbitmq_quorum_queues"):
+        locator, where = "queue_leader_locator", "balanced"
     effective = broker.run(
         "rabbitmqctl --quiet eval '{"
         "element(2, application:get_env(rabbit, cluster_partition_handling)),"
         "net_kernel:get_net_ticktime(),"
         "element(2, application:get_env(kernel, net_setuptime)),"
-        "element(2, application:get_env(rabbit, queue_master_locator)),"
+        f"element(2, application:get_env(rabbit, {locator})),"
         "element(2, application:get_env(rabbitmq_management_agent, disable_metrics_collector))"
         "}.'"
     )
     names = ["partition_handling", "net_ticktime_seconds", "net_setuptime_seconds"]
     wanted = ",".join(str(broker.expect(f"rabbitmq_{name}")) for name in names)
-    assert effective == f'{{{wanted},<<"min-masters">>,true}}'
+    assert effective == f'{{{wanted},<<"{where}">>,true}}'
 
 
 def test_the_node_runs_with_the_configuration_on_disk(broker):
@@ -123,28 +126,30 @@ def test_policies_are_those_of_the_inventory(broker):
     assert found == wanted
 
 
-def test_each_task_queue_is_mirrored_and_in_sync(brokers, workers, queues):
-    found = queues()
+def test_each_task_queue_has_copies_that_are_in_sync(brokers, workers, queues):
+    found, quorum = queues(), brokers[0].expect("rabbitmq_quorum_queues")
+    all_queues = "tasks" if quorum else "ha"
     (definition,) = [
-        policy["definition"] for policy in brokers[0].expect("rabbitmq_policies") if policy["name"] == "ha"
+        policy["definition"] for policy in brokers[0].expect("rabbitmq_policies") if policy["name"] == all_queues
     ]
-    copies = len(brokers) if definition["ha-mode"] == "all" else definition["ha-params"]
-    # A queue with a bound has its own policy, which also mirrors it.
+    copies = definition.get("ha-params", len(brokers))
+    # A queue with a bound has its own policy, which has the definition of all, too.
     own = {policy["name"] for policy in brokers[0].expect("rabbitmq_policies")}
     for wanted in workers[0].expect("celery_app_queues"):
-        queue = found[wanted["name"]]
-        assert queue["policy"] == (f"ha-{wanted['name']}" if f"ha-{wanted['name']}" in own else "ha")
-        assert len(queue["slave_pids"]) == copies - 1
-        assert sorted(queue["synchronised_slave_pids"]) == sorted(queue["slave_pids"])
+        queue, its_own = found[wanted["name"]], f"{all_queues}-{wanted['name']}"
+        assert queue["policy"] == (its_own if its_own in own else all_queues)
+        assert len(queue["copies"]) == copies - 1
+        assert sorted(queue["in_sync"]) == sorted(queue["copies"])
         assert queue["durable"] is True
-        assert queue["arguments"] == ({"x-max-priority": wanted["max_priority"]} if "max_priority" in wanted else {})
+        priority = {"x-max-priority": wanted["max_priority"]} if "max_priority" in wanted else {}
+        assert queue["arguments"] == priority | ({"x-queue-type": "quorum"} if quorum else {})
 
 
 @pytest.mark.cluster
-def test_only_task_queues_are_mirrored(workers, queues):
-    """The queue of parked tasks counts as one."""
-    mirrored = {name for name, queue in queues().items() if queue["slave_pids"]}
-    assert mirrored == {*workers[0].expect("celery_worker_known_queues"), PARKED}
+def test_only_task_queues_have_copies(workers, queues):
+    """The queues of parked tasks and of those that wait for their time count as such."""
+    copied = {name for name, queue in queues().items() if queue["copies"] and "celery_delayed" not in name}
+    assert copied == {*workers[0].expect("celery_worker_known_queues"), PARKED}
 
 
 def test_remote_control_queues_are_bounded(queues):
