@@ -168,10 +168,9 @@ class Consumer(remotecontrol.Consumer):
 
     def _receive(self, strategy, message, *arguments, **options):
         if on_quorum_queues(self.app):
-            # Older releases of Celery lack what it imports.
-            from celeryquorum import only_the_queue
-
-            only_the_queue(message)
+            # A retry looks at it. Celery would send one with a countdown to the queue that the task is routed to, also
+            # where it was sent to another one, and the key of a task that has waited begins with its delay.
+            message.delivery_info |= {"exchange": "", "routing_key": self.queue_of(message)}
         with about(message.headers.get("task"), message.headers.get("id"), message):
             return strategy(message, *arguments, **options)
 
