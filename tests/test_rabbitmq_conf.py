@@ -11,13 +11,14 @@ ROLE = PROJECT / "roles/rabbitmq"
 TLS = {"authority": "/ca.crt", "certificate": "/host.crt", "key": "/host.key", "group": "tls"}
 
 
-def listeners(**inputs):
+def listeners(is_4=False, **inputs):
     """The lines of rabbitmq.conf about ports, of what has the given inputs and else the defaults."""
     text = (ROLE / "templates/rabbitmq.conf.j2").read_text()
     defaults = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
     template = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined).from_string(text)
-    lines = template.render(defaults | {"rabbitmq_nodes": ["mq1"], "ansible_managed": ""} | inputs).splitlines()
-    return [line for line in lines if re.match(r"listeners|(prometheus|management)\.\w+\.port", line)]
+    given = {"rabbitmq_nodes": ["mq1"], "ansible_managed": "", "__rabbitmq_is_4": is_4}
+    lines = template.render(defaults | given | inputs).splitlines()
+    return [line for line in lines if re.match(r"listeners|(prometheus|management)\.\w+\.(port|listener)", line)]
 
 
 PLAIN, TLS_ONLY = "listeners.tcp.default = 5672", ["listeners.tcp = none", "listeners.ssl.default = 5671"]
@@ -34,6 +35,14 @@ HTTP, HTTPS = ["prometheus.tcp.port = 15692"], ["prometheus.ssl.port = 15692", "
 )
 def test_a_broker_listens_where_its_clients_are(inputs, wanted):
     assert listeners(**inputs) == wanted
+
+
+def test_rabbitmq_4_has_one_listener_for_metrics():
+    """It would have another one for HTTP, on the same port."""
+    assert listeners(is_4=True, rabbitmq_tls=TLS) == [*TLS_ONLY, "prometheus.tcp.listener = none", *HTTPS]
+    assert listeners(is_4=True) == [PLAIN, "prometheus.tcp.listener = 0.0.0.0:15692"]
+    there = listeners(is_4=True, rabbitmq_bind="192.0.2.7")
+    assert there == ["listeners.tcp.default = 192.0.2.7:5672", "prometheus.tcp.listener = 192.0.2.7:15692"]
 
 
 def test_metrics_stay_plain_while_clients_leave_tls():
