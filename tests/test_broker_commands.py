@@ -39,6 +39,7 @@ def read(done):
 def test_status_is_json_of_all_virtual_hosts(broker):
     found = read(broker.run(STATUS))
     assert (found["state"], found["running"]) == ("running", ["test@localhost"])
+    assert 0 < found["file_handles"] < found["file_handles_limit"]
     (queue,) = found["leads"]
     wanted = {"vhost": "/", "name": "here", "type": "classic", "ready": 0, "max_length": None}
     assert queue | wanted == queue
