@@ -11,13 +11,18 @@ ROLE = PROJECT / "roles/rabbitmq"
 TLS = {"authority": "/ca.crt", "certificate": "/host.crt", "key": "/host.key", "group": "tls"}
 
 
-def listeners(is_4=False, **inputs):
-    """The lines of rabbitmq.conf about ports, of what has the given inputs and else the defaults."""
-    text = (ROLE / "templates/rabbitmq.conf.j2").read_text()
+def rendered(name="rabbitmq.conf", is_4=False, **inputs):
+    """The lines of a template, of what has the given inputs and else the defaults."""
+    text = (ROLE / f"templates/{name}.j2").read_text()
     defaults = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
     template = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined).from_string(text)
-    given = {"rabbitmq_nodes": ["mq1"], "ansible_managed": "", "__rabbitmq_is_4": is_4}
-    lines = template.render(defaults | given | inputs).splitlines()
+    given = {"rabbitmq_nodes": ["mq1"], "rabbitmq_node_host": "mq1", "ansible_managed": "", "__rabbitmq_is_4": is_4}
+    return template.render(defaults | given | inputs).splitlines()
+
+
+def listeners(**inputs):
+    """The lines of rabbitmq.conf about ports."""
+    lines = rendered(**inputs)
     return [line for line in lines if re.match(r"listeners|(prometheus|management)\.\w+\.(port|listener)", line)]
 
 
@@ -49,3 +54,12 @@ def test_metrics_stay_plain_while_clients_leave_tls():
     """Prometheus reads them without TLS as soon as the inventory says so."""
     found = listeners(rabbitmq_tls=TLS, rabbitmq_tls_moves=True, rabbitmq_pages_tls=False)
     assert found == [PLAIN, TLS_ONLY[1], *HTTP]
+
+
+def test_nodes_are_set_up_for_quorum_queues():
+    classic, quorum = (rendered(rabbitmq_quorum_queues=quorum) for quorum in (False, True))
+    assert [line for line in classic if line not in quorum] == ["queue_master_locator = min-masters"]
+    settings = [line for line in quorum if line not in classic and line and not line.startswith("#")]
+    assert settings == ["queue_leader_locator = balanced", "raft.wal_max_size_bytes = 64000000"]
+    before, after = ("".join(rendered("rabbitmq-env.conf", rabbitmq_quorum_queues=quorum)) for quorum in (False, True))
+    assert "-aten poll_interval 1000" in after and "-aten" not in before

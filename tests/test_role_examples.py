@@ -6,6 +6,7 @@ has its default. The daemons check all of them.
 """
 
 import ast
+import base64
 import hashlib
 import json
 import os
@@ -206,7 +207,10 @@ class Alone:
     def says(self, role):
         """All that a role's inputs come out as."""
         files = sorted(path for path in (self.folder / role).rglob("*") if path.is_file())
-        return "\n".join([path.read_text() for path in files] + [self.arguments[role]])
+        # What Erlang gets encoded.
+        texts = re.findall(r"base64:decode\(\W*([\w+/=]+)", self.arguments[role])
+        encoded = [base64.b64decode(text).decode() for text in texts]
+        return "\n".join([*(path.read_text() for path in files), self.arguments[role], *encoded])
 
 
 @pytest.fixture(scope="session")
