@@ -302,7 +302,7 @@ def test_brokers_make_what_celery_declares(rendered):
         for inputs in rendered.inputs.values()
         if "rabbitmq_durable_queues" in inputs
     ]
-    made = {queue["name"]: queue.get("max_priority") or None for queue in queues}
+    made = {queue["name"]: queue for queue in queues}
     made_exchanges = {exchange["name"]: exchange for exchange in exchanges}
     for host, path in rendered.files("celeryconfig.py"):
         _, app = load_settings(path)
@@ -310,8 +310,8 @@ def test_brokers_make_what_celery_declares(rendered):
             assert {name: getattr(queue, name) for name in DECLARED} == DECLARED
             assert {name: getattr(queue.exchange, name) for name in DECLARED} == DECLARED
             assert not queue.exclusive
-            assert queue.queue_arguments is None
-            assert made[queue.name] == queue.max_priority
+            assert (queue.queue_arguments or {}) == made[queue.name].get("arguments", {})
+            assert queue.max_priority == made[queue.name].get("max_priority")
             exchange = made_exchanges[queue.exchange.name]
             assert queue.exchange.type == exchange["type"]
             assert queue.exchange.arguments == {"alternate-exchange": exchange["alternate"]}
@@ -392,7 +392,7 @@ def test_celery_once_finds_its_setting(unusual):
     for _, path in files:
         module, app = load_settings(path)
         own = {name for name in vars(module) if name.isupper() and not name.startswith("_")}
-        assert own == {"ONCE", "WARREN_DEATHS", "WARREN_PARK_EXPIRED"}
+        assert own == {"ONCE", "WARREN_DEATHS", "WARREN_PARK_EXPIRED", "WARREN_QUEUE_TYPE"}
         assert app.conf.ONCE == {
             "backend": "celery_once.backends.Redis",
             "settings": {"url": "redis://:p%40ss@192.0.2.51:6380/1?password=p%40ss", "default_timeout": 1800},
