@@ -16,7 +16,8 @@ from pathlib import Path
 import kit
 import pytest
 
-pytestmark = [pytest.mark.cluster, pytest.mark.disruptive, pytest.mark.lengthy]
+# Its faults are of mirrored queues, too.
+pytestmark = [pytest.mark.cluster, pytest.mark.disruptive, pytest.mark.lengthy, pytest.mark.mirrored]
 
 PROJECT = Path(__file__).resolve().parents[2]
 FINDINGS = PROJECT / ".cache/verify.json"
