@@ -124,6 +124,12 @@ def test_haproxys_page_is_known_by_its_authority(encrypted, tmp_path):
     assert "cannot be read" in read_page(address, "someone", "right")["msg"]
 
 
+def test_haproxys_page_refuses_a_password_by_its_status_only(page):
+    address = page.removeprefix("http://")
+    assert read_page(address, "someone", "wrong") == {"msg": f"The stats page at {address} does not take the password."}
+    assert "cannot be read" in read_page("127.0.0.1:1401", "someone", "right")["msg"]
+
+
 @pytest.mark.parametrize("role", [part["role"] for part in kit.PARTS if "status" in part["has"]])
 def test_each_part_asks_a_question_of_one_kind(role):
     (name, question), *more = yaml.safe_load(Path(PROJECT / f"roles/{role}/vars/status.yml").read_text()).items()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from haproxystats import HAProxyServer
+from requests import Response, codes
 
 SECONDS = 3
 
@@ -14,6 +15,14 @@ class Page(HAProxyServer):
     """The stats page, with the reason why it cannot be read: the library only logs it."""
 
     reason = ""
+    password_refused = False
+
+    def _fetch(self) -> str:
+        self._session.hooks["response"].append(self._note_status)
+        return super()._fetch()
+
+    def _note_status(self, response: Response, **_: object) -> None:
+        self.password_refused = response.status_code == codes.unauthorized
 
     def _fail(self, reason: object) -> None:
         self.failed, self.reason = True, str(reason)
@@ -32,7 +41,7 @@ def read_page(address: str, user: str, password: str, authorities: Sequence[str]
         page = _page(address, user, password, authorities)
     except OSError as error:
         return {"msg": f"The stats page at {address} cannot be read: {error}"}
-    if page.failed and "401" in page.reason:
+    if page.password_refused:
         return {"msg": f"The stats page at {address} does not take the password."}
     if page.failed:
         return {"msg": f"The stats page at {address} cannot be read: {page.reason}"}
