@@ -29,6 +29,7 @@ NOTHING_THERE = {
     "files": {},
     "digests": {},
     "way_in": {},
+    "memory_bytes": 10**9,
     "answered": False,
 }
 

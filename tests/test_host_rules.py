@@ -56,6 +56,7 @@ def made(number, name, parts):
         time_zone="Etc/UTC",
         firewall=[LOGINS],
         way_in=WayIn("192.0.2.9", 22),
+        memory_bytes=2 * 10**9,
         addresses=[Address("lo", "127.0.0.1", 8), Address("eth0", address, 24)],
         listening=[
             Listener("0.0.0.0", 22, ["ssh.service", "sshd"]),
@@ -169,6 +170,11 @@ CASES = {
     "brokers of two releases": (
         *("mq1", lambda host: changed(host, release="trixie")),
         ["mq1: trixie", "mq2: bookworm", "cannot be upgraded", "the same release on all hosts below `rabbitmq:`"],
+        {"queue_type": "quorum"},
+    ),
+    "a broker with little memory": (
+        *("mq1", lambda host: changed(host, memory_bytes=191_000_000)),
+        ["mq1 has 191 MB of memory", "quorum queues needs 192 MB", "give it more"],
         {"queue_type": "quorum"},
     ),
     "no wheel for it": (

@@ -137,4 +137,5 @@ def test_this_machine_is_read(tmp_path):
         f"{tmp_path}/theirs": {"owner": me.pw_name},
     }
     assert found["digests"] == {f"{tmp_path}/ours": hashlib.sha256(b"# Ansible managed\n").hexdigest()}
+    assert found["memory_bytes"] > 10**8
     assert (found["answered"], found["changed"]) == (False, False)

@@ -107,6 +107,10 @@ way_in:
       came in by another way.
   type: dict
   returned: always
+memory_bytes:
+  description: The memory of the host.
+  type: int
+  returned: always
 answered:
   description: Whether somebody answers at the neighbour's address; false where nobody was asked.
   type: bool
@@ -298,6 +302,7 @@ def main():
         files={str(path): about_file(path) for path in files},
         digests={str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in digests},
         way_in=way_in(Path("/proc"), os.getpid()),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         answered=bool(given["neighbour"] and fresh and answers(given["neighbour"])),
     )
 

@@ -14,6 +14,9 @@ from typing import Any
 DEPLOYED = "/etc/sysctl.d/60-warren.conf"
 # What the project's user owns, since the first deployment, and what the site's. The folder around is each one's home.
 PROJECT_HOME, SITE_HOME = "/var/lib/celery/home", "/var/lib/celery/web/home"
+# The log of all quorum queues of a broker, as roles/rabbitmq/templates/rabbitmq.conf.j2 has it. RabbitMQ's guide wants
+# three times its size: https://www.rabbitmq.com/docs/quorum-queues#resource-use.
+WAL_BYTES = 64_000_000
 # Debian's RabbitMQ has a random cookie after its first start. Beside this command it is the kit's.
 COOKIE, COOKIE_IS_OURS = "/var/lib/rabbitmq/.erlang.cookie", "/usr/local/sbin/rabbitmq-status"
 # The role celery_app writes it for each project; a folder without it is somebody else's.
@@ -129,6 +132,7 @@ class Host:
     time_zone: str
     firewall: list[OpenPort] | None
     way_in: WayIn | None
+    memory_bytes: int
     addresses: list[Address]
     listening: list[Listener]
     services: list[str]
@@ -240,6 +244,15 @@ def supported_release(host: Host, wanted: Wanted) -> Iterator[str]:
             f"{host.name} runs {host.distribution} {host.release}, whose RabbitMQ mirrors no queues, as only Debian 12 "
             "(bookworm) has RabbitMQ 3: for a new cluster, set `cluster_queue_type: quorum`; for one that has tasks, "
             "install Debian 12 on the host."
+        )
+
+
+def memory_for_quorum_queues(host: Host, wanted: Wanted) -> Iterator[str]:
+    least = 3 * WAL_BYTES
+    if _is_broker(host) and wanted.queue_type == "quorum" and host.memory_bytes < least:
+        yield (
+            f"{host.name} has {host.memory_bytes // 1000**2} MB of memory, and a broker with quorum queues needs "
+            f"{least // 1000**2} MB for their log alone: give it more, or take it out of `rabbitmq:`."
         )
 
 
@@ -412,6 +425,7 @@ def admins_reach_their_pages(host: Host, wanted: Wanted) -> Iterator[str]:
 
 EACH: list[Callable[[Host, Wanted], Iterator[str]]] = [
     supported_release,
+    memory_for_quorum_queues,
     release_for_its_architecture,
     one_project,
     python_of_the_project,
