@@ -2,6 +2,8 @@
 
 import json
 import time
+import uuid
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -163,6 +165,26 @@ def test_what_is_refused_is_parked_also_after_a_delay(shop):
     found = shop.parked()
     assert sorted(said["reason"].partition(":")[0] for said in found) == ["rejected", "rejected"]
     assert {said["queue"] for said in found} == {"default"}
+
+
+def test_a_task_that_waits_in_its_queue_goes_to_wait_at_the_brokers(shop):
+    """Such as one that was sent to a mirrored queue: 30 of them take no other task's place in a worker."""
+    due = datetime.now(UTC) + timedelta(seconds=6)
+    names = [f"moved-{number}" for number in range(30)]
+    with Connection(*url_of(shop.broker.port)) as connection:
+        producer = connection.Producer()
+        for name, more in [*((name, {"eta": due.isoformat()}) for name in names), ("others", {})]:
+            headers = {"task": "shop.pay", "id": str(uuid.uuid4()), "lang": "py", "sent": time.time(), **more}
+            body = json.dumps([[name], {}, {}])
+            producer.publish(body, routing_key="mail", headers=headers, content_type="application/json")
+    until(lambda: "others" in shop.runs())
+    assert datetime.now(UTC) < due - timedelta(seconds=2)
+    until(lambda: shop.broker.queue("mail")[0] == 0 and all(name in shop.runs() for name in names))
+    # Whatever comes twice has come by now.
+    time.sleep(2)
+    found = [shop.runs()[name] for name in names]
+    assert {(len(runs), runs[0][0]) for runs in found} == {(1, "mail")}
+    assert all(5 <= waited <= 11 for ((_, waited),) in found), found
 
 
 def test_a_look_at_what_is_parked_takes_nothing_away(shop):

@@ -46,6 +46,9 @@ OWN_PROPERTIES = {"application_headers", "content_type", "content_encoding", "de
 TRIES = 3
 CONFIRM_SECONDS = 5
 SECONDS_BEFORE_THE_NEXT_TRY = 5
+# On quorum queues, a worker itself holds a task whose time is nearer. One that the brokers have held has less than one
+# second left, and more where the clocks of two hosts differ.
+HELD_SECONDS = 3
 
 logger = get_logger(__name__)
 # The task whose message or end the worker is busy with, for the log: name, id and routing key.
@@ -94,9 +97,10 @@ def connections(app):
     return app.connection_for_read(heartbeat=0, transport_options=options).Pool(2)
 
 
-def publish(app, message, queue, headers):
-    """Publish a copy of a message straight to a queue; returns when the broker has confirmed it.
+def publish(app, message, key, headers, exchange=""):
+    """Publish a copy of a message; returns when the broker has confirmed it.
 
+    :param key: its routing key; without an exchange, the name of the queue that it goes straight to.
     :raises Exception: of several kinds, when the broker does not.
     """
     # kombu has decompressed the body, unless that has failed.
@@ -107,14 +111,14 @@ def publish(app, message, queue, headers):
             try:
                 with connection.channel() as channel:
                     # The broker confirms a message for a queue that somebody has deleted, too, and drops it.
-                    if queue == QUEUE:
+                    if key == QUEUE:
                         parking_queue(app)(channel).queue_declare()
-                    else:
-                        Queue(queue)(channel).queue_declare(passive=True)
+                    elif not exchange:
+                        Queue(key)(channel).queue_declare(passive=True)
                     Producer(channel, auto_declare=False).publish(
                         message.body,
-                        exchange="",
-                        routing_key=queue,
+                        exchange=exchange,
+                        routing_key=key,
                         headers=kept,
                         content_type=message.content_type or "application/octet-stream",
                         content_encoding=message.content_encoding or "binary",
@@ -171,8 +175,30 @@ class Consumer(remotecontrol.Consumer):
             # A retry looks at it. Celery would send one with a countdown to the queue that the task is routed to, also
             # where it was sent to another one, and the key of a task that has waited begins with its delay.
             message.delivery_info |= {"exchange": "", "routing_key": self.queue_of(message)}
+            if self._goes_to_wait(message):
+                return None
         with about(message.headers.get("task"), message.headers.get("id"), message):
             return strategy(message, *arguments, **options)
+
+    def _goes_to_wait(self, message):
+        """Let a task wait at the brokers whose sender has not done so; tell whether it has gone there.
+
+        Such as one that was sent to a mirrored queue, and moved here. While a worker holds it, it takes fewer others.
+        """
+        # Celery before 5.5 has not what it imports.
+        import celeryquorum
+
+        seconds = celeryquorum.seconds_left(message.headers.get("eta"))
+        if seconds < HELD_SECONDS:
+            return False
+        key = celeryquorum.delayed_key(seconds, message.delivery_info["routing_key"])
+        try:
+            publish(self.app, message, key, message.headers, celeryquorum.EXCHANGE)
+        except Exception:
+            logger.exception("A task cannot wait at the brokers until %s; it waits here.", message.headers["eta"])
+            return False
+        message.ack_log_error(logger, self.connection_errors)
+        return True
 
     @classmethod
     def queue_of(cls, message):
