@@ -327,6 +327,25 @@ def test_the_page_needs_no_other_file():
     assert "@import" not in text
 
 
+def step(name, victim, at, heals):
+    return {"name": name, "victim": victim, "time": T0 + at, "heals": heals}
+
+
+def test_a_storm_shows_each_fault_and_allows_no_parked_task():
+    faults = [
+        step("broker_killed", "mq1", 20, False),
+        step("worker_frozen", "w2", 24, False),
+        step("broker_killed", "mq1", 26, True),
+        step("worker_frozen", "w2", 30, True),
+    ]
+    records = [*GAP, accepted(1, 50), {"event": "parked", "task_id": "t1"}]
+    drill = build_drill(facts(faults=faults, bounds={"lost": 0, "parked": 0}), records)
+    assert drill_report.fault_spans(drill) == [(0, 6), (4, 10)]
+    assert drill["failures"] == ["tasks parked with a reason 1, more than 0"]
+    text = re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", page(drill, records)))
+    assert "4.0 worker_frozen w2 begins 6.0 broker_killed mq1 ends 10.0 worker_frozen w2 ends" in text
+
+
 def test_what_the_facts_say_is_escaped():
     hostile = '<script>1</script> & "$x$" \''
     tree = ElementTree.fromstring(page(build_drill(facts(title=hostile, victim=hostile, machine=hostile), GAP), GAP))

@@ -10,7 +10,7 @@ from kit import INVENTORIES, PROJECT
 PLAYBOOKS = sorted(
     path.relative_to(PROJECT)
     for path in [*(PROJECT / "playbooks").rglob("*.yml"), *(PROJECT / "lab").glob("*.yml")]
-    if path.parent.name != "vars"
+    if path.parent.name not in ("vars", "tasks")
 )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from warren_app.ledger import cli, records
 from warren_app.ledger.submit import Totals
-from warren_app.ledger.tasks import record
+from warren_app.ledger.tasks import record, record_once
 
 HOST = socket.gethostname()
 
@@ -73,6 +73,25 @@ def test_round_trip_through_a_real_worker(worker, ledger_dir, monkeypatch, capsy
     assert (entry["run"], entry["host"], entry["pid"]) == ("r", HOST, os.getpid())
     assert (entry["queue"], entry["redelivered"]) == ("celery", False)
     assert entry["time"] >= accepted[7]["submitted"]
+
+
+def test_a_mixed_load_is_counted_like_any_other(worker, ledger_dir, monkeypatch, capsys):
+    """Each is done once, whatever comes before it. Once-only ones need a Redis for their locks."""
+    monkeypatch.setattr(cli, "_refuse_memory_broker", lambda: None)
+    once = []
+    monkeypatch.setattr(record_once, "apply_async", lambda **options: once.append(options))
+    assert cli.main(["submit", "--run", "m", "--count", "10", "--mix"]) == 0
+    cli.main(["report", "--run", "m", "--wait", "30", "--json"])
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (report["accepted"], report["done"], report["lost_numbers"]) == (10, 8, [4, 9])
+    assert (report["duplicated"], report["unrecorded"]) == (0, 0)
+    assert [call["args"] for call in once] == [("m", 4), ("m", 9)]
+    accepted = {entry["number"]: entry for entry in lines(ledger_dir / f"m/accepted-{HOST}.jsonl")}
+    done = {entry["number"]: entry for entry in lines(ledger_dir / f"m/done-{HOST}.jsonl")}
+    assert all(done[number]["task_id"] == accepted[number]["task_id"] for number in done)
+    waited = {number: done[number]["time"] - accepted[number]["submitted"] for number in done}
+    assert waited[1] >= 2 and waited[6] >= 7
+    assert waited[2] >= 1 and waited[7] >= 1
 
 
 def test_the_record_is_the_last_thing_the_task_does(ledger_dir, monkeypatch):

@@ -20,7 +20,9 @@ def call(worker):
 def test_task_names_are_stable(worker):
     ours = sorted(name for name in worker.app.tasks if name.startswith("warren_app"))
     assert ours == [
+        "warren_app.ledger.part",
         "warren_app.ledger.record",
+        "warren_app.ledger.record_once",
         "warren_app.once.index_document",
         "warren_app.once.rebuild_report",
         "warren_app.once.warm_cache",

@@ -38,12 +38,19 @@ _COUNT = {"type": "integer", "minimum": 0}
 _SECONDS = {"type": "number", "minimum": 0}
 _BOUNDS = {
     "lost": _COUNT,
+    "parked": _COUNT,
     "duplicated": _COUNT,
     "done_gap_seconds": _SECONDS,
     "accept_gap_seconds": _SECONDS,
     "longest_wait_seconds": _SECONDS,
     "workers_back_seconds": _SECONDS,
     "brokers_back_seconds": _SECONDS,
+}
+# When a fault of a storm begins, or ends.
+_FAULT = {
+    "type": "object",
+    "properties": {"name": _TEXT, "victim": _TEXT, "heals": {"type": "boolean"}, "time": _SECONDS},
+    "required": ["name", "victim", "heals", "time"],
 }
 _FACTS = {
     **dict.fromkeys(["title", "environment", "machine", "settings", "victim"], _TEXT),
@@ -59,7 +66,7 @@ _FACTS = {
 }
 _SCHEMA = {
     "type": "object",
-    "properties": _FACTS | {"confirm_timeout_seconds": _SECONDS},
+    "properties": _FACTS | {"confirm_timeout_seconds": _SECONDS, "faults": {"type": "array", "items": _FAULT}},
     "required": list(_FACTS),
 }
 
@@ -95,12 +102,13 @@ def check_facts(facts):
         drill, title, run, environment, machine, settings, victim -- texts; `drill` is a name, `run` the ledger's run id
         rate -- tasks a second that the producer was asked for
         fault_time, heal_time -- seconds since the epoch
-        bounds -- the most that may be, each optional: `lost` and `duplicated` tasks, `done_gap_seconds`,
+        bounds -- the most that may be, each optional: `lost`, `parked` and `duplicated` tasks, `done_gap_seconds`,
             `accept_gap_seconds`, `longest_wait_seconds`, `workers_back_seconds` (of each host), `brokers_back_seconds`
         worker_exits -- how often programs of workers exited, by host
         brokers_back_seconds -- from the heal until all brokers were healthy, or null when they were not
         worker_hosts -- the hosts that should do tasks after the heal, as the ledger names them
         confirm_timeout_seconds -- how long the producer waits for a confirm; optional, 5
+        faults -- where there are several: `name`, `victim`, whether it `heals` or begins, and `time`; optional, none
 
     :raises InputError: when a key is missing, its value is wrong or no JSON, or the heal comes before the fault.
     """
@@ -113,7 +121,7 @@ def check_facts(facts):
         raise InputError(f"wrong facts: {error.json_path}: {error.message}")
     if facts["heal_time"] < facts["fault_time"]:
         raise InputError("wrong facts: heal_time is before fault_time")
-    return {"confirm_timeout_seconds": 5} | facts
+    return {"confirm_timeout_seconds": 5, "faults": []} | facts
 
 
 def build_drill(facts, records, unreadable_lines=0):
@@ -275,6 +283,7 @@ def measures(drill):
         count("refused", "publishes that reported an error"),
         count("done", "tasks done", _listed(drill["workers"])),
         count("lost", "tasks lost", lost and f"numbers {lost}"),
+        count("parked", "tasks parked with a reason"),
         count("duplicated", "tasks done more than once", _listed(drill["duplicates_explained"]).replace("_", " ")),
         count("unconfirmed", "tasks done although their publish reported an error"),
         count("unrecorded", "tasks done that the producer does not know"),
@@ -364,6 +373,8 @@ def timeline(drill, records):
             began, seconds = drill[f"{gap}_after_fault_seconds"], drill[f"{gap}_seconds"]
             axes.axvspan(began, began + seconds, color="0.85", zorder=0, label=f"longest gap, {seconds:.1f} s")
             axes.axhline(drill["rate"], color="0.5", linewidth=0.8, linestyle=":")
+            for began, ended in fault_spans(drill):
+                axes.axvspan(began, ended, color="tab:red", alpha=0.15, zorder=0)
             axes.axvline(0, color="tab:red")
             axes.axvline(heal, color="black", linestyle="--")
             axes.set(ylabel=f"{event} a second", ylim=(0, None), xlim=(edges[0], edges[-1]))
@@ -378,6 +389,18 @@ def timeline(drill, records):
         figure.savefig(svg, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     text = svg.getvalue()
     return text[text.index("<svg") :]
+
+
+def fault_spans(drill):
+    """Return when each of several faults began and ended, in seconds since the first one, as pairs."""
+    open_since, spans = {}, []
+    for step in drill["faults"]:
+        key, seconds = (step["name"], step["victim"]), step["time"] - drill["fault_time"]
+        if step["heals"]:
+            spans.append((open_since.pop(key), seconds))
+        else:
+            open_since[key] = seconds
+    return spans
 
 
 def page(drill, records):

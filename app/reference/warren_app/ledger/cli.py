@@ -14,7 +14,7 @@ from warren_app.celery import app
 from warren_app.ledger import records
 from warren_app.ledger.report import build_report, format_report
 from warren_app.ledger.submit import submit
-from warren_app.ledger.tasks import record
+from warren_app.ledger.tasks import publish_in_turn, record
 
 DEFAULT_COUNT = 1000
 WAIT_POLL_SECONDS = 0.5
@@ -72,6 +72,19 @@ def _parser():
         default=0.0,
         metavar="S",
         help="seconds that each task works (default: 0)",
+    )
+    sub.add_argument(
+        "--countdown",
+        type=_not_negative,
+        default=0.0,
+        metavar="S",
+        help="seconds after which each task is due (default: 0)",
+    )
+    sub.add_argument(
+        "--mix",
+        action="store_true",
+        help="in turn plain tasks, some with a countdown, with a retry, at the end of a chord, and "
+        "once-only ones",
     )
     sub.add_argument(
         "--payload-bytes",
@@ -140,15 +153,16 @@ def _submit(args):
     run = args.run or f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     count = DEFAULT_COUNT if args.count is None and args.seconds is None else args.count
     options = {} if args.queue is None else {"queue": args.queue}
+    if args.countdown:
+        options["countdown"] = args.countdown
     payload = "x" * args.payload_bytes
 
     def publish(number, task_id):
-        record.apply_async(
-            args=(run, number),
-            kwargs={"work_seconds": args.work_seconds, "payload": payload},
-            task_id=task_id,
-            **options,
-        )
+        work = {"work_seconds": args.work_seconds, "payload": payload}
+        if args.mix:
+            publish_in_turn(run, number, task_id, **work, **options)
+        else:
+            record.apply_async(args=(run, number), kwargs=work, task_id=task_id, **options)
 
     print(f"run {run}", file=sys.stderr)
     began = time.monotonic()
