@@ -9,6 +9,7 @@ from cluster_changes import (
     former_users,
     left_virtual_hosts,
     other_links,
+    queues_of_virtual_host,
     wrong_members,
 )
 
@@ -201,7 +202,11 @@ def test_a_wrong_member_is_said_with_what_to_type(said, hosts, beginning, end):
 )
 def test_a_virtual_host_with_queues_is_not_left_for_a_new_one(found, said):
     hosts = [{"name": name, "queues": queues} for name, queues in found.items()]
-    assert left_virtual_hosts([SAID[3], broker(virtual_hosts=hosts)], "shop") == said
+    said_by = [SAID[3], broker(virtual_hosts=hosts)]
+    assert left_virtual_hosts(said_by, "shop") == said
+    # The one of the other type of queues is said elsewhere.
+    assert "old" not in found or left_virtual_hosts(said_by, "shop-quorum", "old") == []
+    assert queues_of_virtual_host(said_by, "old") == found.get("old", 0)
 
 
 def test_brokers_that_speak_otherwise_with_each_other_are_named():

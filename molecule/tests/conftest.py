@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import ssl
 import subprocess
 import tempfile
@@ -339,6 +340,33 @@ def playbook(inventory):
         return output, recap
 
     return run
+
+
+@pytest.fixture(scope="session")
+def play():
+    """Run a playbook against any inventory: play(inventory, path, *arguments) -> its output."""
+    return run_playbook
+
+
+@pytest.fixture(scope="session")
+def kill_at():
+    """Run a playbook, and kill it when it has printed some words: kill_at(inventory, words, path, *arguments)."""
+
+    def kill(inventory, words, *arguments):
+        command = ["ansible-playbook", *kit.inventory_arguments(inventory), *arguments]
+        environment = os.environ | {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"}
+        with subprocess.Popen(
+            command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+        ) as run:
+            printed = []
+            for line in run.stdout:
+                printed.append(line)
+                if words in line:
+                    break
+            os.killpg(run.pid, signal.SIGKILL)
+        assert words in printed[-1], "".join(printed[-30:])
+
+    return kill
 
 
 FIGURES = []

@@ -58,10 +58,11 @@ def test_preflight_refuses_to_change_a_queue_that_exists(playbook, workers):
 
 
 def test_preflight_refuses_to_change_the_type_of_queues_that_exist(playbook, brokers):
+    """The other type of queues: test_migration.py tries what moves tasks there."""
     # The lab's quorum queues are on RabbitMQ 4.
     other, sentence = "mirrored", "mq1 runs Debian trixie, whose RabbitMQ mirrors no queues"
     if not brokers[0].expect("rabbitmq_quorum_queues"):
-        other, sentence = "quorum", "`x-queue-type: none` and would need quorum"
+        other, sentence = "quorum", "The brokers still have warren, with"
     queues = [{"name": "default", "routes": ["*"]}]
     programs = [{"name": "default", "queues": ["default"], "concurrency": 2}]
     said = refused(playbook, cluster_queue_type=other, cluster_queues=queues, cluster_worker_programs=programs)

@@ -1,15 +1,10 @@
 """New secrets under a load of 50 tasks a second: nothing is lost, and the former ones are worth nothing afterwards."""
 
 import json
-import os
-import signal
-import subprocess
 import time
 from pathlib import Path
 
-import kit
 import pytest
-from kit import PROJECT
 
 pytestmark = [pytest.mark.cluster, pytest.mark.disruptive, pytest.mark.lengthy, pytest.mark.lifecycle]
 
@@ -40,23 +35,9 @@ def logins(brokers):
     return {user["user"] for user in said[0]["users"]}, {name for one in said for name in one["logged_in"]}
 
 
-def kill_at(inventory, words, *arguments):
-    """Run a playbook, and kill it when it has printed these words."""
-    command = ["ansible-playbook", *kit.inventory_arguments(inventory), *arguments]
-    environment = os.environ | {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"}
-    with subprocess.Popen(
-        command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
-    ) as run:
-        printed = []
-        for line in run.stdout:
-            printed.append(line)
-            if words in line:
-                break
-        os.killpg(run.pid, signal.SIGKILL)
-    assert words in printed[-1], "".join(printed[-30:])
-
-
-def test_new_secrets_cost_no_task_and_the_former_end(brokers, monitors, load, secrets_folder, playbook, inventory):
+def test_new_secrets_cost_no_task_and_the_former_end(
+    brokers, monitors, load, secrets_folder, playbook, kill_at, inventory
+):
     before, _ = logins(brokers)
     started = {broker.run(STARTED) for broker in brokers}
     former = {name: (secrets_folder / name).read_text() for name in NAMES.split(",")}

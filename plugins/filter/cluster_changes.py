@@ -1,7 +1,7 @@
 """Ansible's filters about brokers that run: what a deployment would do to their queues, and who belongs to them.
 
-They are `changed_queues`, `abandoned_queues`, `wrong_members`, `left_virtual_hosts`, `encryption_change`, `other_links`
-and `former_users`.
+They are `changed_queues`, `abandoned_queues`, `wrong_members`, `left_virtual_hosts`, `queues_of_virtual_host`,
+`encryption_change`, `other_links` and `former_users`.
 """
 
 import json
@@ -163,13 +163,31 @@ def _about_apart(broker: Mapping[str, Any], first: Mapping[str, Any]) -> str:
     )
 
 
-def left_virtual_hosts(said: Iterable[Mapping[str, Any]], wanted: str) -> list[str]:
-    """Return `NUMBER in NAME` for each virtual host with queues, where the running brokers have not the wanted one.
+def left_virtual_hosts(said: Iterable[Mapping[str, Any]], wanted: str, former: str = "") -> list[str]:
+    """Return `NUMBER in NAME` for each virtual host with queues, where the running brokers have neither of two.
+
+    :param said: as above.
+    :param wanted: one that may have all of the cluster's queues.
+    :param former: another one; empty for none.
+    """
+    found = _queues_of_virtual_hosts(said)
+    return (
+        []
+        if found.keys() & {wanted, former}
+        else [f"{queues} in {name}" for name, queues in sorted(found.items()) if queues]
+    )
+
+
+def queues_of_virtual_host(said: Iterable[Mapping[str, Any]], name: str) -> int:
+    """Return how many queues the running brokers have in a virtual host; 0 where it is not there.
 
     :param said: as above.
     """
-    found = {host["name"]: host["queues"] for broker in _running(said) for host in broker["virtual_hosts"]}
-    return [] if wanted in found else [f"{queues} in {name}" for name, queues in sorted(found.items()) if queues]
+    return _queues_of_virtual_hosts(said).get(name, 0)
+
+
+def _queues_of_virtual_hosts(said: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    return {host["name"]: host["queues"] for broker in _running(said) for host in broker["virtual_hosts"]}
 
 
 def encryption_change(said: Iterable[Mapping[str, Any]], tls: bool, moves: bool) -> str:
@@ -246,6 +264,7 @@ class FilterModule:
             "abandoned_queues": abandoned_queues,
             "wrong_members": wrong_members,
             "left_virtual_hosts": left_virtual_hosts,
+            "queues_of_virtual_host": queues_of_virtual_host,
             "encryption_change": encryption_change,
             "other_links": other_links,
             "former_users": former_users,
