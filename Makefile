@@ -57,7 +57,7 @@ molecule: bootstrap
 	. .venv/bin/activate && molecule test && molecule test --scenario-name single
 
 # Break each part of the running lab under load, count every task, and print a table; three drills again with stock settings.
-# About 45 minutes; `RUNS=3` for three times each.
+# About an hour, ten minutes of which are the storm; `RUNS=3` for three times each.
 RUNS = 1
 drills: bootstrap
 	. .venv/bin/activate && playbooks/drills/all --stock $(RUNS)
