@@ -10,11 +10,12 @@ from amqp.exceptions import RecoverableConnectionError
 
 # A broker waits 30 s at most for another one before it answers, and a worker's watchdog 90 s for the worker.
 SECONDS = 45
+# A process may load its settings more than once.
+wait_for = getattr(AbstractChannel.wait, "without_limit", AbstractChannel.wait)
 
 
 def install(seconds=SECONDS):
     """Have all channels of this process wait so long where the caller says nothing else."""
-    wait_for = AbstractChannel.wait
 
     def wait(self, method, callback=None, timeout=None, returns_tuple=False):
         if timeout is not None:
@@ -26,4 +27,5 @@ def install(seconds=SECONDS):
             connection.collect()
             raise RecoverableConnectionError(f"no answer from the broker within {seconds} s") from error
 
+    wait.without_limit = wait_for
     AbstractChannel.wait = wait
