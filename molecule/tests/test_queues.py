@@ -57,18 +57,6 @@ def test_preflight_refuses_to_change_a_queue_that_exists(playbook, workers):
     assert "RabbitMQ changes no queue that exists: the queue default has `max_priority: 10` and would need 20" in said
 
 
-def test_preflight_refuses_to_change_the_type_of_queues_that_exist(playbook, brokers):
-    """The other type of queues: test_migration.py tries what moves tasks there."""
-    # The lab's quorum queues are on RabbitMQ 4.
-    other, sentence = "mirrored", "mq1 runs Debian trixie, whose RabbitMQ mirrors no queues"
-    if not brokers[0].expect("rabbitmq_quorum_queues"):
-        other, sentence = "quorum", "The brokers still have warren, with"
-    queues = [{"name": "default", "routes": ["*"]}]
-    programs = [{"name": "default", "queues": ["default"], "concurrency": 2}]
-    said = refused(playbook, cluster_queue_type=other, cluster_queues=queues, cluster_worker_programs=programs)
-    assert sentence in said
-
-
 def test_preflight_refuses_another_virtual_host(playbook, brokers):
     said = refused(playbook, cluster_vhost="elsewhere")
     assert "have no virtual host elsewhere, and their queues are elsewhere (" in said
