@@ -116,5 +116,22 @@ def test_all_messages_move_with_what_is_said_of_them_and_back(broker):
     until(lambda: len(take(broker, OLD, "warren-parked")) == 300)
 
 
+@pytest.mark.lengthy
+def test_a_full_queue_takes_the_rest_later(broker):
+    """It refuses what is too much, which stays where it is."""
+    bound = json.dumps({"max-length": 5, "overflow": "reject-publish"})
+    broker.ctl("set_policy", "-p", NEW, "bound", "^mail$", bound, "--apply-to", "queues")
+    for name in other_shovels(definitions(broker), OLD):
+        broker.ctl("clear_parameter", "-p", OLD, "shovel", name)
+    with connected(broker, OLD) as connection:
+        producer = Producer(connection.default_channel)
+        for number in range(40):
+            producer.publish("mail", routing_key="mail", headers={"n": number}, delivery_mode=2)
+    move(broker, OLD, NEW)
+    found = []
+    until(lambda: found.extend(take(broker, NEW, "mail")) or len({number for _, number, _ in found}) == 40)
+    assert sorted(number for _, number, _ in found) == list(range(40))
+
+
 def test_nothing_moves_where_there_is_nothing(broker):
     assert shovels(definitions(broker), "nowhere", NEW, EXCHANGES) == {}
