@@ -1,7 +1,9 @@
 """The plan of the storm: reproducible, and never more than the cluster bears."""
 
+import json
+
 import pytest
-from storm import LONGEST, SHORTEST_ROUND_SECONDS, storm
+from storm import LONGEST, SHORTEST_ROUND_SECONDS, incomplete_copies, storm
 
 FAULTS = {
     "broker_killed": {"group": "rabbitmq"},
@@ -51,3 +53,10 @@ def test_a_group_with_too_few_hosts_is_spared():
     assert {step["victim"] for one in storm(FAULTS, small, 1, 600) for step in one["steps"]} == {"w1", "w2"}
     with pytest.raises(ValueError, match="a storm needs three brokers, or two of another kind"):
         storm(FAULTS, {"rabbitmq": ["mq1"]}, 1, 600)
+
+
+def test_a_queue_with_a_copy_that_is_behind_is_named():
+    behind = {"name": "mail", "mirrors": ["mq2", "mq3"], "synchronised": ["mq3"]}
+    whole = behind | {"name": "default", "synchronised": ["mq3", "mq2"]}
+    alone = behind | {"name": "celeryev.1", "mirrors": [], "synchronised": []}
+    assert incomplete_copies(json.dumps({"state": "running", "leads": [behind, whole, alone]})) == ["mail"]

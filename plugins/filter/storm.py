@@ -1,5 +1,7 @@
-"""Ansible's filter `storm`: which faults strike which hosts, and when, in a drill that goes on for minutes."""
+"""Ansible's filters `storm`, which faults strike which hosts, and when, in a drill that goes on for minutes, and
+`incomplete_copies`, whether the next ones may come."""
 
+import json
 import random
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -61,8 +63,17 @@ def _steps(moments: list[tuple[int, bool, str, str]]) -> list[dict[str, Any]]:
     ]
 
 
+def incomplete_copies(said: str) -> list[str]:
+    """Return the names of the queues that have a copy which is not complete, of either type.
+
+    :param said: what `rabbitmq-status` prints on a broker, which tells of the queues that it leads.
+    """
+    leads = json.loads(said).get("leads", [])
+    return [queue["name"] for queue in leads if set(queue["mirrors"]) - set(queue["synchronised"])]
+
+
 class FilterModule:
-    """The filter, as Ansible asks for it."""
+    """The filters, as Ansible asks for them."""
 
     def filters(self) -> dict[str, Callable]:
-        return {"storm": storm}
+        return {"storm": storm, "incomplete_copies": incomplete_copies}
