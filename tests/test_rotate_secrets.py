@@ -40,6 +40,8 @@ def said(secrets, *arguments):
         (("-e", "secret=../flower"), "There is no secret ../flower."),
         (("-e", "secret=django_key"), "no Python file in {project} names Django's SECRET_KEY_FALLBACKS."),
         (("-e", "secret=flower", "--limit", "mq1"), "A host that is left out would keep the former secret."),
+        (("-e", "secret=flower", "--tags", "flower"), "A part that is left out would keep the former secret."),
+        (("-e", "secret=flower", "--skip-tags", "web"), "Leave out `--tags` and `--skip-tags`."),
         (
             ("-e", "secret=flower", "-e", "secret_flower=Zt4-kqW9_pLm2"),
             f"secret_flower of your inventory is not in {{secrets}}: set a new one there, such as what {OPENSSL}",
